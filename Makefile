@@ -1,0 +1,50 @@
+# Every target does its own set-up. `make run` and `make test` are the two that matter.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: install run test faults check bench soak lock clean
+.DEFAULT_GOAL := run
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "tasker-health needs Python 3.11 or newer on the PATH"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# What it takes to run: the locked dependencies, then the project itself, editable.
+$(VENV)/.run: locks/run.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What it takes to work on it.
+$(VENV)/.dev: locks/dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@touch $@
+
+install: $(VENV)/.dev
+
+run: $(VENV)/.run
+	$(BIN)/tasker-health demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) -m "not faults"
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -m faults tests/integration
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.dev
+	UV_PYTHON_DOWNLOADS=never $(BIN)/python -m locks
+
+clean:
+	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,104 @@
+"""Health, readiness and status of a Tasker workflow engine.
+
+The names below are loaded when they are first used (PEP 562), so that importing the
+package costs nothing and loads no vendor.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasker_health.domain.checks import CheckResult, CheckStatus, HealthCheck
+    from tasker_health.domain.database import DatabaseExpectations, DatabaseFacts, Generation
+    from tasker_health.domain.errors import ConfigurationError, SourceError, TaskerHealthError
+    from tasker_health.domain.permissions import ANONYMOUS, Credentials, Permission, Principal
+    from tasker_health.domain.readiness import LivenessReport, ReadinessReport
+    from tasker_health.domain.reasons import Reason
+    from tasker_health.domain.service import HealthService
+    from tasker_health.domain.settings import (
+        AuthSettings,
+        HealthSettings,
+        Settings,
+        Thresholds,
+    )
+    from tasker_health.domain.status import (
+        Activity,
+        Finding,
+        PerformanceMetrics,
+        Snapshot,
+        StatusAnswer,
+        StatusReport,
+        SystemHealth,
+        Verdict,
+        Vitals,
+    )
+
+__all__ = [
+    "ANONYMOUS",
+    "Activity",
+    "AuthSettings",
+    "CheckResult",
+    "CheckStatus",
+    "ConfigurationError",
+    "Credentials",
+    "DatabaseExpectations",
+    "DatabaseFacts",
+    "Finding",
+    "Generation",
+    "HealthCheck",
+    "HealthService",
+    "HealthSettings",
+    "LivenessReport",
+    "PerformanceMetrics",
+    "Permission",
+    "Principal",
+    "ReadinessReport",
+    "Reason",
+    "Settings",
+    "Snapshot",
+    "SourceError",
+    "StatusAnswer",
+    "StatusReport",
+    "SystemHealth",
+    "TaskerHealthError",
+    "Thresholds",
+    "Verdict",
+    "Vitals",
+]
+
+_HOMES = {
+    "checks": ("CheckResult", "CheckStatus", "HealthCheck"),
+    "database": ("DatabaseExpectations", "DatabaseFacts", "Generation"),
+    "errors": ("ConfigurationError", "SourceError", "TaskerHealthError"),
+    "permissions": ("ANONYMOUS", "Credentials", "Permission", "Principal"),
+    "readiness": ("LivenessReport", "ReadinessReport"),
+    "reasons": ("Reason",),
+    "service": ("HealthService",),
+    "settings": ("AuthSettings", "HealthSettings", "Settings", "Thresholds"),
+    "status": (
+        "Activity",
+        "Finding",
+        "PerformanceMetrics",
+        "Snapshot",
+        "StatusAnswer",
+        "StatusReport",
+        "SystemHealth",
+        "Verdict",
+        "Vitals",
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.domain.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

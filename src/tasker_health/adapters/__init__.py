@@ -1,0 +1,1 @@
+"""What the domain's ports stand for: each adapter knows one vendor and no sibling."""

@@ -1,0 +1,1 @@
+"""Tasker's state in a SQL database, through SQLAlchemy."""

@@ -1,0 +1,87 @@
+"""How long a report is good: fresh, then stale, then expired.
+
+A report travels between processes with wall-clock times, which may disagree or jump. So
+each process reads them once, clamps what is left to what the settings allow, and from
+then on counts on its own monotonic clock.
+
+Early refresh is the probabilistic early expiration of Vattani, Chierichetti and Lowenstein
+(*Optimal Probabilistic Cache Stampede Prevention*, VLDB 2015): the nearer the expiry and
+the dearer the measurement, the likelier one caller renews the report for all before it
+runs out.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tasker_health.domain.status import StatusReport
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tasker_health.domain.settings import HealthSettings
+
+__all__ = ["Freshness", "HeldReport", "hold"]
+
+
+class Freshness(StrEnum):
+    """What may be done with a report."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    EXPIRED = "expired"
+
+
+@attrs.frozen(kw_only=True)
+class HeldReport:
+    """A report in this process's hands.
+
+    Args:
+        report: the report.
+        fresh_until: monotonic seconds; from then on it is stale.
+        stale_until: monotonic seconds, ≥ ``fresh_until``; from then on it is expired.
+    """
+
+    report: StatusReport
+    fresh_until: float
+    stale_until: float
+
+    def freshness(self, monotonic: float) -> Freshness:
+        """Tell what may be done with it at this time."""
+        if monotonic < self.fresh_until:
+            return Freshness.FRESH
+        return Freshness.STALE if monotonic < self.stale_until else Freshness.EXPIRED
+
+    def due_early(self, monotonic: float, draw: float) -> bool:
+        """Tell whether this caller should renew a report that is still fresh.
+
+        Args:
+            monotonic: now.
+            draw: a random number in 0..1.
+        """
+        took_seconds = self.report.snapshot.took_ms / 1000
+        return monotonic - took_seconds * math.log(max(draw, 1e-12)) >= self.fresh_until
+
+
+def hold(
+    report: StatusReport, *, at: datetime, monotonic: float, settings: HealthSettings
+) -> HeldReport:
+    """Take a report into this process's hands.
+
+    Args:
+        report: just measured, or found in the shared cache.
+        at: now, on the wall clock.
+        monotonic: now, on this process's own clock.
+        settings: how long a report may be kept; no report's own times reach beyond them.
+    """
+    left = (report.expires_at - at).total_seconds()
+    fresh = min(left, settings.cache_duration_seconds)
+    return HeldReport(
+        report=report,
+        fresh_until=monotonic + fresh,
+        stale_until=monotonic + fresh + settings.max_stale_seconds,
+    )

@@ -1,0 +1,137 @@
+"""The façade that an embedder holds: three questions, each a use case of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tasker_health.domain.access import Access
+from tasker_health.domain.checks import HealthCheck
+from tasker_health.domain.database import DATABASE_CHECKS, judge
+from tasker_health.domain.permissions import ANONYMOUS, STATUS_INDEX
+from tasker_health.domain.readiness import LivenessReport, Readiness
+from tasker_health.domain.reporting import StatusReporter
+from tasker_health.domain.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from tasker_health.domain.checks import CheckResult
+    from tasker_health.domain.permissions import Credentials
+    from tasker_health.domain.ports import (
+        Authenticator,
+        Clock,
+        Coordinator,
+        DatabaseProbe,
+        Journal,
+        StatusCache,
+        Tasker,
+    )
+    from tasker_health.domain.readiness import ReadinessReport
+    from tasker_health.domain.status import StatusAnswer
+
+__all__ = ["HealthService"]
+
+
+class HealthService:
+    """Health of one Tasker.
+
+    Belongs to one event loop. It opens nothing and so closes no client: whoever opened
+    them does, after :meth:`aclose`.
+
+    Args:
+        tasker: where Tasker keeps its state.
+        probe: readiness' own way to the database, apart from the status path's.
+        clock: wall and monotonic time.
+        journal: where transitions are written down.
+        authenticator: tells who asks for the status.
+        coordinator: tells who may.
+        checks: what readiness asks besides the database and the cache.
+        cache: shared with other processes; None to reuse reports in this one alone.
+        settings: the guide's options.
+    """
+
+    def __init__(  # noqa: PLR0913  the ports, by name
+        self,
+        *,
+        tasker: Tasker,
+        probe: DatabaseProbe,
+        clock: Clock,
+        journal: Journal,
+        authenticator: Authenticator,
+        coordinator: Coordinator,
+        checks: Sequence[HealthCheck] = (),
+        cache: StatusCache | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        self.settings: Final = settings
+        self._clock = clock
+        self._access: Final = Access(authenticator, coordinator, journal=journal, settings=settings)
+        self._reporter: Final = StatusReporter(
+            tasker, cache=cache, clock=clock, journal=journal, settings=settings
+        )
+        self._readiness: Final = Readiness(
+            (
+                _database_check(probe, settings),
+                *((_cache_check(self._reporter),) if cache is not None else ()),
+                *checks,
+            ),
+            clock=clock,
+            journal=journal,
+            settings=settings.health,
+        )
+
+    @property
+    def status_is_open(self) -> bool:
+        """Whether everybody may see the status, so that shared caches may keep it."""
+        return self._access.open
+
+    def live(self) -> LivenessReport:
+        """Tell that this process answers. Touches nothing but a clock."""
+        return LivenessReport(at=self._clock.now())
+
+    async def ready(self) -> ReadinessReport:
+        """Tell whether this instance can take traffic, within the readiness budget."""
+        return await self._readiness.report()
+
+    async def status(self, credentials: Credentials = ANONYMOUS) -> StatusAnswer:
+        """Tell how Tasker is, to those who may know.
+
+        Raises:
+            AccessError: the caller may not; decided before any report is looked at.
+            StatusUnavailableError: there is no report, not even a stale one.
+        """
+        await self._access.require(STATUS_INDEX, credentials)
+        return await self._reporter.answer()
+
+    def drain(self) -> None:
+        """Answer ``not ready: draining`` from now on; live and status go on."""
+        self._readiness.drain()
+
+    async def aclose(self) -> None:
+        """End what is under way in the background."""
+        await self._readiness.aclose()
+        await self._reporter.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _database_check(probe: DatabaseProbe, settings: Settings) -> HealthCheck:
+    async def ask() -> Sequence[CheckResult]:
+        return judge(await probe.observe(), settings.database)
+
+    return HealthCheck(names=DATABASE_CHECKS, probe=ask)
+
+
+def _cache_check(reporter: StatusReporter) -> HealthCheck:
+    """Tell how the cache did when it was last used; never critical, no I/O of its own."""
+
+    async def ask() -> Sequence[CheckResult]:
+        return (reporter.cache_result(),)
+
+    return HealthCheck(names=("cache",), probe=ask, critical=False)

@@ -1,0 +1,1 @@
+"""What calls the domain: HTTP, the command line, and the composition root."""
