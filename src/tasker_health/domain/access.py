@@ -19,11 +19,12 @@ Source: guide, *Security Configuration*.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
+from tasker_health.domain.deadline import within
 from tasker_health.domain.errors import (
     AccessUnavailableError,
+    DeadlineError,
     ForbiddenError,
     InvalidCredentialsError,
     UnauthenticatedError,
@@ -56,7 +57,7 @@ class Access:
         self._required: Final = settings.health.status_requires_authentication
         self._enabled: Final = settings.auth.authorization_enabled
         self._timeout_seconds: Final = settings.auth.access_timeout_seconds
-        self._working = True
+        self._failing: Final = set[str]()
 
     @property
     def open(self) -> bool:
@@ -86,37 +87,48 @@ class Access:
 
     async def _identify(self, credentials: Credentials) -> User | None:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                user = await self._authenticator.authenticate(credentials)
+            user = await within(
+                self._timeout_seconds, self._authenticator.authenticate(credentials)
+            )
         except InvalidCredentialsError:
+            self._note("authenticator", None)
             raise
         except Exception as error:
-            self._note(f"authenticator: {type(error).__name__}: {error}")
+            self._note("authenticator", error)
             raise AccessUnavailableError from error
+        self._note("authenticator", None)
         return user
 
     async def _permitted(self, user: User | None, permission: Permission) -> bool:
         if user is None:
             return False
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                answer = await self._coordinator.is_authorized(user, permission)
+            answer: object = await within(
+                self._timeout_seconds, self._coordinator.is_authorized(user, permission)
+            )
         except Exception as error:  # noqa: BLE001  whatever went wrong, it does not grant
-            self._note(f"coordinator: {type(error).__name__}: {error}")
+            self._note("coordinator", error)
             return False
-        self._note("")
+        self._note("coordinator", None)
         return answer is True
 
-    def _note(self, problem: str) -> None:
-        """Write down that access broke, or works again; once each."""
-        if self._working is bool(problem):
-            self._working = not problem
-            self._journal.record(
-                Changed(
-                    subject="access",
-                    before="failing" if self._working else "working",
-                    after="working" if self._working else "failing",
-                    reason=Reason.FAILED if problem else None,
-                    detail=problem,
-                )
+    def _note(self, who: str, error: Exception | None) -> None:
+        """Write down that one of the two broke, or works again; once each."""
+        if (who in self._failing) is (error is not None):
+            return
+        (self._failing.discard if error is None else self._failing.add)(who)
+        self._journal.record(
+            Changed(
+                subject=who,
+                before="working" if error else "failing",
+                after="failing" if error else "working",
+                reason=_reason(error),
+                detail=f"{type(error).__name__}: {error}" if error else "",
             )
+        )
+
+
+def _reason(error: Exception | None) -> Reason | None:
+    if error is None:
+        return None
+    return Reason.TIMEOUT if isinstance(error, DeadlineError) else Reason.FAILED

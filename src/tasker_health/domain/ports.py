@@ -157,7 +157,7 @@ class Authenticator(Protocol):
 class Coordinator(Protocol):
     """Tells who may what."""
 
-    async def is_authorized(self, user: User, permission: Permission) -> bool:
+    async def is_authorized(self, user: User, permission: Permission) -> object:
         """Answer ``True`` to grant; anything else, an exception included, denies."""
         ...
 

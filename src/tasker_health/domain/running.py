@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tasker_health.domain.checks import CheckResult, CheckStatus
+from tasker_health.domain.deadline import abandon
 from tasker_health.domain.errors import ConfigurationError, SourceError
 from tasker_health.domain.reasons import Reason
 
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckRunner", "unanswered"]
 
-_SECOND_CANCEL_SECONDS: Final = 0.25
 _LATE_LOOP_SECONDS: Final = 0.02
 
 
 class CheckRunner:
     """Asks all checks at once and answers in time, whatever they do.
 
-    A check that outlives its deadline is cancelled, and cancelled again a moment later
-    (the second one aborts a driver's own clean-up); until it is gone it is not asked anew.
+    A check that outlives its deadline is abandoned; until it is gone it is not asked anew.
     """
 
     def __init__(self, checks: Sequence[HealthCheck], clock: Clock) -> None:
@@ -76,21 +75,8 @@ class CheckRunner:
                 # The loop itself came late: what the check waits for may already lie there.
                 await asyncio.wait({task}, timeout=_LATE_LOOP_SECONDS)
         finally:
-            if not task.done():
-                self._give_up(task)
+            abandon(task)
         return _classify(check, task, round((self._clock.monotonic() - started) * 1000))
-
-    @staticmethod
-    def _give_up(task: asyncio.Task[Sequence[CheckResult]]) -> None:
-        task.cancel()
-        again = asyncio.get_running_loop().call_later(_SECOND_CANCEL_SECONDS, task.cancel)
-
-        def ended(task: asyncio.Task[Sequence[CheckResult]]) -> None:
-            again.cancel()
-            if not task.cancelled():
-                task.exception()
-
-        task.add_done_callback(ended)
 
 
 def unanswered(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 from tasker_health.domain.access import Access
 from tasker_health.domain.checks import HealthCheck
 from tasker_health.domain.database import DATABASE_CHECKS, judge
+from tasker_health.domain.measuring import Measurer
 from tasker_health.domain.permissions import ANONYMOUS, STATUS_INDEX
 from tasker_health.domain.readiness import LivenessReport, Readiness
 from tasker_health.domain.reporting import StatusReporter
 from tasker_health.domain.settings import Settings
+from tasker_health.domain.sharing import SharedReports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,13 +70,21 @@ class HealthService:
         self.settings: Final = settings
         self._clock = clock
         self._access: Final = Access(authenticator, coordinator, journal=journal, settings=settings)
+        shared = (
+            SharedReports(cache, journal=journal, settings=settings.health)
+            if cache is not None
+            else None
+        )
         self._reporter: Final = StatusReporter(
-            tasker, cache=cache, clock=clock, journal=journal, settings=settings
+            Measurer(tasker, clock=clock, journal=journal, settings=settings),
+            shared,
+            clock=clock,
+            settings=settings.health,
         )
         self._readiness: Final = Readiness(
             (
                 _database_check(probe, settings),
-                *((_cache_check(self._reporter),) if cache is not None else ()),
+                *((_cache_check(shared),) if shared is not None else ()),
                 *checks,
             ),
             clock=clock,
@@ -128,10 +138,10 @@ def _database_check(probe: DatabaseProbe, settings: Settings) -> HealthCheck:
     return HealthCheck(names=DATABASE_CHECKS, probe=ask)
 
 
-def _cache_check(reporter: StatusReporter) -> HealthCheck:
+def _cache_check(shared: SharedReports) -> HealthCheck:
     """Tell how the cache did when it was last used; never critical, no I/O of its own."""
 
     async def ask() -> Sequence[CheckResult]:
-        return (reporter.cache_result(),)
+        return (shared.check(),)
 
     return HealthCheck(names=("cache",), probe=ask, critical=False)

@@ -89,7 +89,7 @@ class HealthSettings:
     status_timeout_seconds: float = attrs.field(default=2.0, validator=_seconds(0.01, 60))
     status_patience_seconds: float = attrs.field(default=0.08, validator=_seconds(0, 60))
     measurement_timeout_seconds: float = attrs.field(default=10.0, validator=_seconds(0.01, 600))
-    measurement_rest_seconds: float = attrs.field(default=1.0, validator=_seconds(0, 60))
+    measurement_rest_seconds: float = attrs.field(default=0.5, validator=_seconds(0, 60))
     cache_timeout_seconds: float = attrs.field(default=0.025, validator=_seconds(0.001, 10))
     max_stale_seconds: float = attrs.field(default=300.0, validator=_seconds(0, _DAY))
     metrics_window_seconds: float = attrs.field(default=3600.0, validator=_seconds(1, 30 * _DAY))
