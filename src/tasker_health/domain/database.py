@@ -30,6 +30,14 @@ class Generation(StrEnum):
     CORE = "core"
 
 
+def _generations(found: Iterable[Generation]) -> frozenset[Generation]:
+    return frozenset(found)
+
+
+def _versions(versions: Iterable[str]) -> frozenset[str]:
+    return frozenset(versions)
+
+
 @attrs.frozen(kw_only=True)
 class DatabaseFacts:
     """One observation of the database.
@@ -46,7 +54,7 @@ class DatabaseFacts:
     """
 
     round_trip_ms: float = attrs.field(validator=attrs.validators.ge(0))
-    found: frozenset[Generation] = attrs.field(converter=frozenset)
+    found: frozenset[Generation] = attrs.field(converter=_generations)
     generation: Generation | None
     missing: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -66,7 +74,7 @@ class DatabaseExpectations:
     """
 
     tasker_schema: Generation | None = None
-    expected_migrations: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    expected_migrations: frozenset[str] = attrs.field(default=frozenset(), converter=_versions)
     require_writable: bool = False
 
 

@@ -113,6 +113,10 @@ class Principal:
         return any(str(held) == permission for held in self.permissions)
 
 
+def _kept(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(headers))
+
+
 @attrs.frozen(kw_only=True)
 class Credentials:
     """What a caller brought to be recognised by.
@@ -122,7 +126,7 @@ class Credentials:
         user: whom the host application's own middleware already found, if anybody.
     """
 
-    headers: Mapping[str, str] = attrs.field(factory=dict, converter=MappingProxyType, repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, converter=_kept, repr=False)
     user: object | None = attrs.field(default=None, repr=False)
 
 

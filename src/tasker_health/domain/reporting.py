@@ -26,7 +26,7 @@ from tasker_health.domain.errors import DeadlineError, SourceError, StatusUnavai
 from tasker_health.domain.flight import Flight
 from tasker_health.domain.freshness import Freshness, HeldReport, hold
 from tasker_health.domain.reasons import Reason
-from tasker_health.domain.status import StatusAnswer
+from tasker_health.domain.status import StatusAnswer, StatusReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from tasker_health.domain.ports import Clock
     from tasker_health.domain.settings import HealthSettings
     from tasker_health.domain.sharing import SharedReports
-    from tasker_health.domain.status import StatusReport
 
 __all__ = ["StatusReporter"]
 

@@ -68,6 +68,7 @@ class HealthService:
     ) -> None:
         settings = settings or Settings()
         self.settings: Final = settings
+        self.journal: Final = journal
         self._clock = clock
         self._access: Final = Access(authenticator, coordinator, journal=journal, settings=settings)
         shared = (

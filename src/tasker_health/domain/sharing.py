@@ -68,7 +68,8 @@ class SharedReports:
         try:
             found = await within(self._timeout_seconds, work)
         except Exception as error:  # noqa: BLE001  whatever a cache does wrong, it is a miss
-            self._came_out(_reason(error), f"{type(error).__name__}: {error}")
+            told = error.__cause__ or error
+            self._came_out(_reason(error), f"{type(told).__name__}: {told}")
             return None
         self._came_out(None)
         return found

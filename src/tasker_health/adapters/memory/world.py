@@ -72,3 +72,23 @@ class World:
     generation: Generation
     tasks: dict[int, Task] = attrs.field(factory=dict)
     steps: dict[int, Step] = attrs.field(factory=dict)
+
+    def copy(self) -> World:
+        """Make a world that holds the same and shares no record with this one."""
+        return World(
+            generation=self.generation,
+            tasks={
+                task.id: attrs.evolve(task, transitions=_copied(task.transitions))
+                for task in self.tasks.values()
+            },
+            steps={
+                step.id: attrs.evolve(
+                    step, transitions=_copied(step.transitions), parents=list(step.parents)
+                )
+                for step in self.steps.values()
+            },
+        )
+
+
+def _copied(transitions: list[Transition]) -> list[Transition]:
+    return [attrs.evolve(move) for move in transitions]

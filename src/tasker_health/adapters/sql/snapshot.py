@@ -1,0 +1,108 @@
+"""One read-only transaction that sees one moment, on either dialect, limited in time.
+
+Limits are set inside the transaction, never on the session, so that a pooler which hands
+out connections by transaction keeps them together. Whoever is cancelled in here does not
+roll back politely: the other end may be frozen. The connection is thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+__all__ = ["open_snapshot"]
+
+# Compiling expressions to machine code costs more here than it saves.
+_POSTGRES_LIMITS: Final = text(
+    """
+    SELECT
+        set_config('TimeZone', 'UTC', true),
+        set_config('statement_timeout', :statement_timeout, true),
+        set_config('lock_timeout', :lock_timeout, true),
+        set_config('jit', 'off', true)
+    """
+)
+
+_LOCK_SHARE: Final = 0.5
+"""How much of a statement's time may go by waiting for a lock: less than all of it, so that
+the server says ``lock`` where a lock is to blame."""
+
+_SQLITE_STEPS: Final = 10_000
+"""Virtual machine steps between two looks at the clock; well under a millisecond."""
+
+
+def open_snapshot(
+    engine: AsyncEngine, statement_timeout_seconds: float
+) -> AbstractAsyncContextManager[AsyncConnection]:
+    """Open a transaction that reads one moment and writes nothing.
+
+    Args:
+        engine: where to get a connection.
+        statement_timeout_seconds: how long the server may work on one statement, > 0; on
+            SQLite, on all of the transaction.
+    """
+    if engine.dialect.name == "sqlite":
+        return _sqlite(engine, statement_timeout_seconds)
+    return _postgres(engine, statement_timeout_seconds)
+
+
+@asynccontextmanager
+async def _postgres(engine: AsyncEngine, seconds: float) -> AsyncIterator[AsyncConnection]:
+    async with _checked_out(
+        engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    ) as connection:
+        await connection.execute(
+            _POSTGRES_LIMITS,
+            {
+                "statement_timeout": f"{max(1, round(seconds * 1000))}ms",
+                "lock_timeout": f"{max(1, round(seconds * 1000 * _LOCK_SHARE))}ms",
+            },
+        )
+        yield connection
+
+
+@asynccontextmanager
+async def _sqlite(engine: AsyncEngine, seconds: float) -> AsyncIterator[AsyncConnection]:
+    """Begin by hand: the driver itself begins a transaction only before a write.
+
+    SQLite has no time limit of its own; its progress handler gives one, and ends a
+    statement that nobody waits for any more.
+    """
+    async with _checked_out(engine.execution_options(isolation_level="AUTOCOMMIT")) as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None, "a connection just checked out is connected"  # noqa: S101
+        deadline = time.monotonic() + seconds
+        given_up = False
+        await driver.set_progress_handler(
+            lambda: given_up or time.monotonic() > deadline, _SQLITE_STEPS
+        )
+        try:
+            await connection.exec_driver_sql("BEGIN")
+            yield connection
+            await connection.exec_driver_sql("ROLLBACK")
+        except asyncio.CancelledError:
+            given_up = True
+            raise
+        finally:
+            if not given_up:
+                await driver.set_progress_handler(None, 0)
+
+
+@asynccontextmanager
+async def _checked_out(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as connection:
+        try:
+            yield connection
+        except asyncio.CancelledError:
+            await connection.invalidate()
+            raise

@@ -1,0 +1,248 @@
+"""The endpoints in a Litestar application: ordinary route handlers over the same table.
+
+Three lines add them to an application that is there already::
+
+    from tasker_health.entrypoints.litestar import TaskerHealthPlugin
+
+    app = Litestar(..., plugins=[TaskerHealthPlugin(service)])
+
+The application's middleware sees the requests and its OpenAPI describes them; the user
+that its authentication found is whom the status asks about. Readiness and liveness carry
+Litestar's mark ``exclude_from_auth``. Guards of the whole application are its own affair:
+they hold for these routes as for all others.
+
+Litestar collapses ``//`` and decodes ``%2F`` before it routes. The handlers look at the
+path as it was sent, so that what is not exactly theirs is answered 404.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Litestar, MediaType, Request, get, route
+from litestar.enums import HttpMethod
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Schema,
+)
+from litestar.plugins import InitPlugin
+from litestar.response.base import ASGIResponse
+
+from tasker_health.entrypoints.asgi import HealthApp, request_of, sent_path
+from tasker_health.entrypoints.lifespan import entrance
+from tasker_health.entrypoints.messages import METHODS, Response, not_found, problem
+from tasker_health.entrypoints.openapi import DOCUMENTED, Content, Documented, Outcome
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from litestar.config.app import AppConfig
+    from litestar.handlers import HTTPRouteHandler
+
+    from tasker_health.entrypoints.lifespan import Source
+
+__all__ = ["TaskerHealthPlugin", "documented"]
+
+_OTHER_METHODS: Final = [method for method in HttpMethod if method.value not in METHODS]
+
+
+class TaskerHealthPlugin(InitPlugin):
+    """Adds the three endpoints to an application.
+
+    Args:
+        service: what answers; or what opens it as the application starts and closes it as
+            it stops; or an entrance shared with another door.
+        prefix: what stands before ``/health`` in every path; an entrance has its own.
+
+    Raises:
+        ConfigurationError: the prefix is no path.
+    """
+
+    def __init__(self, service: Source, prefix: str = "/tasker") -> None:
+        self._entrance: Final = entrance(service, prefix)
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Add the routes, and the service's life to the application's."""
+        app_config.lifespan.append(self._open)
+        for name, documented in DOCUMENTED.items():
+            app_config.route_handlers.extend(self._handlers(name, documented))
+        return app_config
+
+    def _open(self, _: Litestar) -> AbstractAsyncContextManager[None]:
+        return self._entrance.open()
+
+    def _handlers(self, name: str, documented: Documented) -> list[HTTPRouteHandler]:
+        """One handler a method, as each is described by itself; one for all that are refused."""
+
+        async def answer(request: Request[Any, Any, Any]) -> ASGIResponse:
+            scope = request.scope
+            path = sent_path(scope)
+            return _rendered(
+                await self._entrance.answer(request_of(scope, path, scope.get("user")))
+            )
+
+        def handler(methods: list[HttpMethod], **described: Any) -> HTTPRouteHandler:
+            return route(
+                f"{self._entrance.prefix}/health/{name}",
+                http_method=methods,
+                status_code=200,
+                media_type=MediaType.JSON,
+                opt={"exclude_from_auth": name != "status"},
+                **described,
+            )(answer)
+
+        return [
+            *(
+                handler(
+                    [HttpMethod(method)],
+                    name=f"tasker_health_{name}_{method.lower()}",
+                    operation_id=f"tasker_health_{name}_{method.lower()}",
+                    summary=documented.summary,
+                    tags=["health"],
+                    responses=_specs(documented, with_body=method == "GET"),
+                    operation_class=_operation(documented, with_body=method == "GET"),
+                )
+                for method in METHODS
+            ),
+            handler(_OTHER_METHODS, include_in_schema=False),
+        ]
+
+
+def documented(service: Source, prefix: str = "/tasker") -> HealthApp:
+    """Make the lean application with Litestar behind it, for the OpenAPI description.
+
+    The description stands at ``PREFIX/openapi.json`` and there is no page that shows it,
+    because such a page would load its scripts from elsewhere.
+
+    Args:
+        service: as for :class:`TaskerHealthPlugin`.
+        prefix: what stands before ``/health`` in every path, and before ``/openapi.json``.
+    """
+    shared = entrance(service, prefix)
+
+    @get(f"{shared.prefix}/openapi.json", include_in_schema=False, sync_to_thread=False)
+    def openapi() -> dict[str, Any]:
+        return description(TaskerHealthPlugin(shared))
+
+    behind = Litestar(
+        [openapi],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: _refused},
+    )
+    return HealthApp(shared, fallback=behind)
+
+
+def description(plugin: TaskerHealthPlugin) -> dict[str, Any]:
+    """Describe the endpoints, and nothing else, in OpenAPI."""
+    config = OpenAPIConfig(title="Tasker health", version="1")
+    app = Litestar(plugins=[plugin], openapi_config=config, logging_config=None)
+    return app.openapi_schema.to_schema()
+
+
+def _rendered(response: Response) -> ASGIResponse:
+    """Give the answer to Litestar as it is: code, headers in their order, body."""
+    return ASGIResponse(
+        status_code=response.status,
+        headers=[(name.decode(), value.decode()) for name, value in response.headers],
+        body=response.body,
+    )
+
+
+def _refused(request: Request[Any, Any, Any], error: HTTPException) -> Any:
+    if error.status_code == 404:
+        response = not_found(request.method)
+    else:
+        response = problem(error.status_code, error.detail)
+    return _rendered(response)
+
+
+def _specs(documented: Documented, *, with_body: bool) -> dict[int, ResponseSpec]:
+    return {
+        code: _spec(outcome, with_body=with_body) for code, outcome in documented.outcomes.items()
+    }
+
+
+def _spec(outcome: Outcome, *, with_body: bool) -> ResponseSpec:
+    if not (with_body and outcome.content):
+        return ResponseSpec(None, description=outcome.description)
+    media_type, content = next(iter(outcome.content.items()))
+    return ResponseSpec(
+        content.shape,
+        generate_examples=False,
+        description=outcome.description,
+        media_type=media_type,
+        examples=[Example(value=content.example)],
+    )
+
+
+def _operation(documented: Documented, *, with_body: bool) -> type[Operation]:
+    """Make the kind of operation that also tells headers, parameters and second media types.
+
+    Litestar asks for a class here, and fills it from the handler.
+    """
+
+    class Described(Operation):
+        def __post_init__(self) -> None:
+            self.parameters = _parameters(documented) or None
+            for code, outcome in documented.outcomes.items():
+                response = (self.responses or {})[str(code)]
+                if isinstance(response, OpenAPIResponse):
+                    response.headers = _headers(outcome)
+                    if with_body:
+                        self._add_forms(response, outcome)
+
+        def _add_forms(self, response: OpenAPIResponse, outcome: Outcome) -> None:
+            """Tell the further forms of a body; their shape is that of the good answer."""
+            good = (self.responses or {})["200"]
+            for media_type, content in list(outcome.content.items())[1:]:
+                if isinstance(good, OpenAPIResponse) and good.content and response.content:
+                    response.content[media_type] = _form(good.content[media_type], content)
+
+    return Described
+
+
+def _form(good: OpenAPIMediaType, content: Content) -> OpenAPIMediaType:
+    form = copy.copy(good)
+    form.examples = {"example": Example(value=content.example)}
+    return form
+
+
+def _headers(outcome: Outcome) -> dict[str, OpenAPIHeader]:
+    return {
+        name: OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING), description=told, required=True)
+        for name, told in outcome.headers.items()
+    }
+
+
+def _parameters(documented: Documented) -> list[Parameter]:
+    fields = [
+        Parameter(
+            name=name,
+            param_in="query",
+            schema=Schema(type=OpenAPIType.STRING, enum=list(allowed)),
+            description="The verdict from which on the code is 503.",
+            required=False,
+        )
+        for name, allowed in documented.query.items()
+    ]
+    headers = [
+        Parameter(
+            name=name,
+            param_in="header",
+            schema=Schema(type=OpenAPIType.STRING),
+            description=told,
+            required=False,
+        )
+        for name, told in documented.request_headers.items()
+    ]
+    return [*fields, *headers]

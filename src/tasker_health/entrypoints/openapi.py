@@ -1,0 +1,223 @@
+"""What the endpoints really send, told for OpenAPI: codes, media types, headers, examples.
+
+Plain data, so that any framework can turn it into a description; Litestar's door does. The
+examples are written by the same code that writes the answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+
+from tasker_health.domain.checks import CheckResult
+from tasker_health.domain.readiness import LivenessReport, ReadinessReport
+from tasker_health.domain.reasons import Reason
+from tasker_health.domain.status import (
+    Activity,
+    Finding,
+    PerformanceMetrics,
+    Rule,
+    Snapshot,
+    StatusAnswer,
+    StatusReport,
+    SystemHealth,
+    Verdict,
+    Vitals,
+)
+from tasker_health.formats import documents
+
+__all__ = ["DOCUMENTED", "Content", "Documented", "Outcome"]
+
+
+@attrs.frozen
+class Content:
+    """One form that a body takes.
+
+    Args:
+        shape: the document's type.
+        example: a body of it, as parsed JSON.
+    """
+
+    shape: type
+    example: Mapping[str, Any]
+
+
+@attrs.frozen
+class Outcome:
+    """One code that an endpoint answers with.
+
+    Args:
+        description: when.
+        content: the forms of its body by media type; empty when there is no body.
+        headers: the headers that say something, with what they say.
+    """
+
+    description: str
+    content: Mapping[str, Content]
+    headers: Mapping[str, str]
+
+
+@attrs.frozen
+class Documented:
+    """One endpoint.
+
+    Args:
+        summary: what it answers, in a line.
+        outcomes: by code.
+        query: the fields of the query that mean something, with the allowed values.
+        request_headers: the headers that mean something, with what they mean.
+    """
+
+    summary: str
+    outcomes: Mapping[int, Outcome]
+    query: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    request_headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+_AT: Final = datetime(2025, 6, 18, 15, 30, tzinfo=UTC)
+_NO_STORE: Final = {"Cache-Control": "`no-store`"}
+_RETRY: Final = {"Retry-After": "seconds after which asking again makes sense"}
+
+
+def _json(shape: type, body: bytes) -> dict[str, Content]:
+    return {documents.JSON: Content(shape, json.loads(body))}
+
+
+def _problem(code: int, detail: str, reason: Reason | None = None) -> dict[str, Content]:
+    body = documents.problem(code, HTTPStatus(code).phrase, detail, reason)
+    return {documents.PROBLEM_JSON: Content(documents.ProblemDocument, json.loads(body))}
+
+
+def _refusal(code: int, description: str, **headers: str) -> Outcome:
+    named = {name.replace("_", "-"): told for name, told in headers.items()}
+    return Outcome(description, _problem(code, description), {**_NO_STORE, **named})
+
+
+def _status_example(*findings: Finding) -> bytes:
+    snapshot = Snapshot(
+        at=_AT,
+        took_ms=12.0,
+        system_health=SystemHealth(
+            total_tasks=1250,
+            pending_tasks=45,
+            running_tasks=12,
+            completed_tasks=1180,
+            failed_tasks=11,
+            blocked_tasks=0,
+            cancelled_tasks=2,
+            retry_queue_size=3,
+        ),
+        performance=PerformanceMetrics(
+            window_seconds=3600.0,
+            avg_task_completion_time_ms=2340.0,
+            avg_step_completion_time_ms=450.0,
+            retry_success_rate=0.87,
+        ),
+        activity=Activity(),
+        vitals=Vitals(round_trip_ms=1.0),
+    )
+    report = StatusReport(
+        snapshot=snapshot,
+        verdict=findings[0].severity if findings else Verdict.HEALTHY,
+        findings=findings,
+        expires_at=_AT + timedelta(seconds=15),
+    )
+    return documents.status(StatusAnswer(report=report, cached=True))
+
+
+_UNHEALTHY: Final = Finding(
+    rule=Rule.STALLED,
+    severity=Verdict.UNHEALTHY,
+    observed=420.0,
+    threshold=300.0,
+    since=_AT - timedelta(minutes=2),
+    look_at="whether any worker runs and reaches the database",
+)
+_READY: Final = ReadinessReport(
+    ready=True,
+    checks=(
+        CheckResult(name="database", response_time_ms=12),
+        CheckResult(name="migrations"),
+        CheckResult(name="configuration"),
+    ),
+    at=_AT,
+)
+_NOT_READY: Final = ReadinessReport(
+    ready=False,
+    checks=(
+        CheckResult.error("database", Reason.REFUSED),
+        CheckResult.error("migrations", Reason.UNKNOWN),
+        CheckResult.error("configuration", Reason.UNKNOWN),
+    ),
+    at=_AT,
+)
+
+_LIVE: Final = Documented(
+    "Whether this process answers",
+    {
+        200: Outcome(
+            "This process answers.",
+            _json(documents.LiveDocument, documents.live(LivenessReport(at=_AT))),
+            _NO_STORE,
+        )
+    },
+)
+_READINESS: Final = Documented(
+    "Whether this instance can take traffic",
+    {
+        200: Outcome(
+            "It can take traffic.",
+            _json(documents.ReadyDocument, documents.ready(_READY)),
+            _NO_STORE,
+        ),
+        503: Outcome(
+            "It cannot; the checks say why, or the reason does.",
+            _json(documents.ReadyDocument, documents.ready(_NOT_READY)),
+            {**_NO_STORE, **_RETRY},
+        ),
+    },
+)
+_STATUS: Final = Documented(
+    "How Tasker is: its counts, its performance, and what is wrong",
+    {
+        200: Outcome(
+            "There is a report; its verdict may be any.",
+            _json(documents.StatusDocument, _status_example()),
+            {
+                "Cache-Control": "how long a shared cache may keep it; `private, no-store`"
+                " where not everybody may see it",
+            },
+        ),
+        304: Outcome("The caller has this report already.", {}, {"ETag": "its weak tag"}),
+        400: _refusal(400, "The query names a value that is not allowed."),
+        401: _refusal(
+            401,
+            "Credentials are required, or those given are not good.",
+            WWW_Authenticate="how to say who asks",
+        ),
+        403: _refusal(403, "The permission to see this is lacking."),
+        406: _refusal(406, "The caller accepts no media type that there is."),
+        503: Outcome(
+            "There is no report, not even an old one; or `fail_on` asked for this code.",
+            {
+                **_problem(503, "There is no report yet; try again.", Reason.TIMEOUT),
+                **_json(documents.StatusDocument, _status_example(_UNHEALTHY)),
+            },
+            {**_NO_STORE, **_RETRY},
+        ),
+    },
+    query={"fail_on": (Verdict.UNHEALTHY.value, Verdict.DEGRADED.value)},
+    request_headers={"If-None-Match": "tags of the reports that the caller has"},
+)
+
+DOCUMENTED: Final[Mapping[str, Documented]] = {
+    "ready": _READINESS,
+    "live": _LIVE,
+    "status": _STATUS,
+}
+"""The endpoints by name."""

@@ -1,0 +1,178 @@
+"""Every setting there is: the domain's options, and what it takes to run them as a service.
+
+A value that is checked when it is made; where its parts come from is ``environment.py``.
+The name of a field is the name of its setting. :data:`CATALOGUE` is derived from the
+fields, so that a setting is written down once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from tasker_health.domain.errors import ConfigurationError
+from tasker_health.domain.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CATALOGUE", "LOG_FORMATS", "VARIABLES", "Configuration", "Origin", "Setting"]
+
+VARIABLES: Final = "TASKER_HEALTH_"
+"""What the name of every variable of ours in the environment begins with."""
+
+LOG_FORMATS: Final = ("json", "text")
+_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", re.ASCII)
+
+
+def _whole(low: int, high: int) -> Callable[[object, attrs.Attribute[int], int], None]:
+    def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+        if type(value) is not int or not low <= value <= high:  # True is no number of things
+            allowed = f"a whole number from {low} to {high}"
+            raise ConfigurationError(attribute.name, repr(value), allowed)
+
+    return check
+
+
+def _seconds(low: float, high: float) -> Callable[[object, attrs.Attribute[float], float], None]:
+    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+        if not low <= value <= high:  # not a number is not in between either
+            allowed = f"a number of seconds from {low:g} to {high:g}"
+            raise ConfigurationError(attribute.name, repr(value), allowed)
+
+    return check
+
+
+def _prefix(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if _PREFIX.fullmatch(value) is None:
+        allowed = "a path without a slash at its end, as in '/tasker'; '/' for none"
+        raise ConfigurationError(attribute.name, repr(value), allowed)
+
+
+def _log_format(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if value not in LOG_FORMATS:
+        raise ConfigurationError(attribute.name, repr(value), " or ".join(LOG_FORMATS))
+
+
+def _stripped(text: str) -> str:
+    return text.strip()
+
+
+def _without_root(prefix: str) -> str:
+    return "" if prefix == "/" else prefix
+
+
+def _fixed(origins: Mapping[str, Origin]) -> Mapping[str, Origin]:
+    return MappingProxyType(dict(origins))
+
+
+def _in(table: str, *, secret: bool = False) -> dict[str, object]:
+    return {"table": table, "secret": secret}
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """Where a value came from.
+
+    Args:
+        written: the setting's name, as the user wrote it.
+        place: where it stood, as a phrase.
+    """
+
+    written: str
+    place: str
+
+
+@attrs.frozen(kw_only=True)
+class Configuration:
+    """All settings, each with its default.
+
+    Args:
+        settings: the guide's options, which the use cases read.
+        database_url: Tasker's database; empty when none was given. May hold a password.
+        pool_size: connections of one process for the status.
+        checkout_timeout_seconds: how long a measurement waits for one of them.
+        prepared_statements: false behind pgbouncer in transaction mode.
+        cache_url: where the status is shared. May hold a password.
+        prefix: the path before ``/health``; ``/`` for none.
+        drain_delay_seconds: how long to go on answering after SIGTERM, while callers
+            learn from readiness to go elsewhere.
+        log_format: how a line of the log looks.
+        origins: where the settings that were given came from.
+    """
+
+    settings: Settings = attrs.field(factory=Settings)
+    database_url: str = attrs.field(
+        default="", repr=False, metadata=_in("database", secret=True), converter=_stripped
+    )
+    pool_size: int = attrs.field(default=5, validator=_whole(1, 100), metadata=_in("database"))
+    checkout_timeout_seconds: float = attrs.field(
+        default=5.0, validator=_seconds(0.01, 60), metadata=_in("database")
+    )
+    prepared_statements: bool = attrs.field(default=True, metadata=_in("database"))
+    cache_url: str = attrs.field(
+        default="memory://", repr=False, metadata=_in("cache", secret=True), converter=_stripped
+    )
+    prefix: str = attrs.field(
+        default="/tasker",
+        validator=_prefix,
+        metadata=_in("server"),
+        converter=_without_root,
+    )
+    drain_delay_seconds: float = attrs.field(
+        default=8.0, validator=_seconds(0, 600), metadata=_in("server")
+    )
+    log_format: str = attrs.field(default="json", validator=_log_format, metadata=_in("server"))
+    origins: Mapping[str, Origin] = attrs.field(factory=dict, converter=_fixed, repr=False)
+
+    def origin(self, setting: str) -> Origin:
+        """Tell where a setting's value came from."""
+        default = Origin(written=f"{VARIABLES}{setting.upper()}", place="the default")
+        return self.origins.get(setting, default)
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """One setting.
+
+    Args:
+        name: in lower case, as in the file.
+        table: where it stands in the file.
+        kind: the type of its value.
+        part: the part of the domain's settings that holds it; None for ours.
+        secret: whether its value is never shown.
+    """
+
+    name: str
+    table: str
+    kind: Any
+    part: str | None = None
+    secret: bool = False
+
+
+def _catalogue() -> Mapping[str, Setting]:
+    found = [
+        Setting(name=field.name, table=part.name, kind=field.type, part=part.name)
+        for part in attrs.fields(Settings)
+        for field in attrs.fields(attrs.resolve_types(_made_by(part)))
+    ]
+    found += [
+        Setting(name=field.name, kind=field.type, **field.metadata)
+        for field in attrs.fields(attrs.resolve_types(Configuration))
+        if field.metadata
+    ]
+    return MappingProxyType({setting.name: setting for setting in found})
+
+
+def _made_by(part: attrs.Attribute[Any]) -> type[attrs.AttrsInstance]:
+    attrs.resolve_types(Settings)
+    made_by: type[attrs.AttrsInstance] = getattr(attrs.fields(Settings), part.name).type
+    return made_by
+
+
+CATALOGUE: Final = _catalogue()
+"""All settings by name, in the order of their tables."""

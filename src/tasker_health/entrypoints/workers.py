@@ -1,0 +1,111 @@
+"""Several worker processes over one listening socket.
+
+The parent opens nothing but the socket: no event loop, no thread, no pool, so that a fork
+carries nothing that must not be shared, and workers share the memory of what was imported
+before. A worker that ends is replaced; one that cannot start ends them all. A signal to
+the parent is a signal to every worker. Serving itself is ``serving.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+__all__ = ["WorkerPool"]
+
+_HANDLED: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+_RESPAWN_SECONDS: Final = 1.0
+
+
+class WorkerPool:
+    """Keeps so many workers alive until it is told to stop.
+
+    Args:
+        work: what a worker does with the socket, in a process of its own; its result is
+            the exit code.
+        count: how many workers, ≥ 1.
+    """
+
+    def __init__(self, work: Callable[[socket.socket], int], count: int) -> None:
+        self._work = work
+        self._count = count
+        self._alive: dict[int, float] = {}
+        self._lost: list[float] = []
+        self._stopping = False
+        self._code = 0
+
+    def run(self, listener: socket.socket) -> int:
+        """Run until a signal, or until a worker cannot start; returns the exit code."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            while True:
+                self._fill(listener)
+                if not self._alive:
+                    return self._code
+                self._wait(listener)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _fill(self, listener: socket.socket) -> None:
+        now = time.monotonic()
+        self._lost = [due for due in self._lost if due > now]
+        while not self._stopping and len(self._alive) + len(self._lost) < self._count:
+            self._alive[self._start(listener)] = now
+
+    def _start(self, listener: socket.socket) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return os.fork() or self._become_worker(listener)
+
+    def _become_worker(self, listener: socket.socket) -> NoReturn:
+        """Work, and leave without cleaning up what is the parent's."""
+        code = 1
+        try:
+            # A terminal's Ctrl-C goes to the parent alone, which passes it on once.
+            os.setpgid(0, 0)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+            code = self._work(listener)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except Exception:  # noqa: BLE001  the process ends here; this is its last word
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _wait(self, listener: socket.socket) -> None:
+        """Wait for what comes next: a signal, the end of a worker, or time to replace one."""
+        patience = min(self._lost, default=time.monotonic() + 60) - time.monotonic()
+        heard = signal.sigtimedwait(_HANDLED, max(patience, 0))
+        if heard is not None and heard.si_signo != signal.SIGCHLD:
+            self._stop(listener, heard.si_signo)
+        self._reap(listener)
+
+    def _stop(self, listener: socket.socket, signal_number: int) -> None:
+        self._stopping = True
+        listener.close()  # the workers hold it while they drain; nothing may queue behind them
+        for pid in self._alive:
+            os.kill(pid, signal_number)
+
+    def _reap(self, listener: socket.socket) -> None:
+        while self._alive:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            started = self._alive.pop(pid, None)
+            code = os.waitstatus_to_exitcode(status)
+            if started is None or self._stopping:
+                continue
+            if code > 1:
+                self._code = code
+                self._stop(listener, signal.SIGTERM)
+            else:
+                self._lost.append(started + _RESPAWN_SECONDS)
