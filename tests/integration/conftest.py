@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-
 from tests.integration.servers import (
     POSTGRES_URL,
     OwnPostgresServer,

@@ -116,7 +116,7 @@ def _places() -> Iterator[tuple[Path, Path | None]]:
 
 def _major(program: Path) -> int | None:
     try:
-        told = subprocess.run(
+        told = subprocess.run(  # noqa: S603  a program that we found
             [program, "--version"], capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError):
@@ -312,7 +312,7 @@ class OwnPostgresServer(PostgresServer):
         return self._folder / "data"
 
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603  as above
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -330,7 +330,7 @@ class OwnPostgresServer(PostgresServer):
         if self.major >= 18:
             options["io_method"] = "sync"  # no workers besides
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603  as above
                 [
                     *(str(self._programs / "postgres"), "-D", str(self._data)),
                     *(f"--{name}={value}" for name, value in options.items()),
@@ -419,7 +419,7 @@ class RedisServer:
             **self._options,
         }
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  as above
                 [find_redis(), *(w for k, v in options.items() for w in (f"--{k}", v))],
                 stdout=log,
                 stderr=log,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tasker_health.adapters.log import StructlogJournal, redact
 from tasker_health.domain.events import Changed
 from tasker_health.domain.reasons import ADVICE, Reason
+from tasker_health.testing.contracts import JournalContract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,30 @@ def written(*changes: Changed, secrets: tuple[str, ...] = ()) -> list[dict[str, 
 def change(**told: Any) -> Changed:
     """Make a change of which only some is of interest."""
     return Changed(**{"subject": "check:database", "before": "ok", "after": "error", **told})
+
+
+class TestContract(JournalContract):
+    """The promises of the port."""
+
+    @pytest.fixture
+    def lines(self) -> list[str]:
+        """Give what has been written."""
+        return []
+
+    @pytest.fixture
+    def journal(self, lines: list[str]) -> StructlogJournal:
+        """Give a journal that writes into the list."""
+        return StructlogJournal(write=lines.append)
+
+    @pytest.fixture
+    def written(self, journal: StructlogJournal, lines: list[str]) -> Callable[[], str]:
+        """Give a function that waits until all is written and reads it."""
+
+        def read() -> str:
+            journal.close()
+            return "".join(lines)
+
+        return read
 
 
 def test_a_change_is_one_line_with_all_there_is_to_know() -> None:

@@ -25,85 +25,9 @@ from tasker_health.domain.status import (
     Vitals,
 )
 from tasker_health.formats.snapshot import LARGEST_BYTES, decode, encode
+from tasker_health.testing.reports import reports
 
 AT: Final = datetime(2025, 6, 18, 15, 30, 0, 123456, tzinfo=UTC)
-
-counts = st.integers(0, 2**40)
-numbers = st.floats(0, 1e300)
-shares = st.none() | st.floats(0, 1)
-zones = st.sampled_from(
-    [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=9))]
-)
-times = st.builds(
-    lambda microseconds, zone: (AT + timedelta(microseconds=microseconds)).astimezone(zone),
-    st.integers(-(10**15), 10**15),
-    zones,
-)
-system_healths = st.lists(counts, min_size=7, max_size=7).map(
-    lambda numbers: SystemHealth(
-        total_tasks=sum(numbers[:6]),
-        pending_tasks=numbers[0],
-        running_tasks=numbers[1],
-        completed_tasks=numbers[2],
-        failed_tasks=numbers[3],
-        blocked_tasks=numbers[4],
-        cancelled_tasks=numbers[5],
-        retry_queue_size=numbers[6],
-    )
-)
-snapshots = st.builds(
-    Snapshot,
-    at=times,
-    took_ms=numbers,
-    system_health=system_healths,
-    performance=st.builds(
-        PerformanceMetrics,
-        window_seconds=st.floats(1, 1e9),
-        avg_task_completion_time_ms=st.none() | numbers,
-        avg_step_completion_time_ms=st.none() | numbers,
-        retry_success_rate=shares,
-        excluded_future=counts,
-        excluded_negative=counts,
-    ),
-    activity=st.builds(
-        Activity,
-        ready_steps=counts,
-        ready_since=st.none() | times,
-        last_transition_at=st.none() | times,
-        tasks_failed=counts,
-        tasks_completed=counts,
-        blocked_since=st.none() | times,
-    ),
-    vitals=st.builds(
-        Vitals,
-        round_trip_ms=numbers,
-        client_connections=st.none() | counts,
-        connections_allowed=st.none() | st.integers(1, 10_000),
-    ),
-)
-findings = st.builds(
-    Finding,
-    rule=st.sampled_from(Rule),
-    severity=st.sampled_from([Verdict.DEGRADED, Verdict.UNHEALTHY]),
-    observed=st.floats(allow_nan=False, allow_infinity=False),
-    threshold=numbers,
-    since=times,
-    look_at=st.text(st.characters(codec="utf-8"), max_size=50),
-)
-
-
-@st.composite
-def reports(draw: st.DrawFn) -> StatusReport:
-    """Make any report that the domain allows."""
-    found = tuple(draw(st.lists(findings, max_size=5)))
-    worst = max((finding.severity for finding in found), key=lambda s: s.severity, default=None)
-    return StatusReport(
-        snapshot=draw(snapshots),
-        verdict=worst or Verdict.HEALTHY,
-        findings=found,
-        expires_at=draw(times),
-    )
-
 
 REPORT: Final = StatusReport(
     snapshot=Snapshot(

@@ -9,7 +9,7 @@ A cache must not: here a command is tried once, and bounded both by the socket a
 loop. Opening a connection takes several round trips, TLS more; so it goes on in the
 background, under a bound of its own, when the caller's time is over.
 
-A role needs ``+ping +getrange +set +eval +type +unlink`` on ``~tasker_health:*``.
+A role needs ``+ping +getrange +exists +set +eval +type +unlink`` on ``~tasker_health:*``.
 
 What is left out on purpose: Sentinel and Cluster, which need clients of their own. Both
 can be opened by the caller and given to :class:`RedisStatusCache`.
@@ -111,8 +111,10 @@ class RedisStatusCache:
         """
         async with self._use():
             found = await self._stored()
+            if found is None:
+                return None
             try:
-                return self._read(found) if found != b"" else None
+                return self._read(found)
             except ValueError:
                 await self._discard(found)
                 return None
@@ -135,28 +137,32 @@ class RedisStatusCache:
             await asyncio.wait({self._reaching}, timeout=_CONNECT_SECONDS)
 
     async def _stored(self) -> bytes | None:
-        """Read what stands under the key: empty for nothing, None for another type."""
-        try:
-            # The client may be one that decodes; these bytes are nobody's text yet.
-            found: bytes = await self._client.execute_command(
-                "GETRANGE", self._key, 0, _LAST_BYTE, **{NEVER_DECODE: True}
-            )
-        except vendor.ResponseError as error:
-            if str(error).startswith("WRONGTYPE"):
-                return None
-            raise
-        return found
+        """Read what stands under the key; None for nothing, empty for what is no string.
 
-    def _read(self, found: bytes | None) -> StatusReport:
-        if found is None or not found.startswith(self._fingerprint):
+        Redis reads an empty string where there is nothing, so it is asked for both at once.
+        """
+        async with self._client.pipeline(transaction=False) as both:
+            # The client may be one that decodes; these bytes are nobody's text yet.
+            both.execute_command("GETRANGE", self._key, 0, _LAST_BYTE, **{NEVER_DECODE: True})
+            both.exists(self._key)
+            found, exists = await both.execute(raise_on_error=False)
+        for answer in (found, exists):
+            if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
+                raise answer
+        if not exists:
+            return None
+        return found if isinstance(found, bytes) else b""
+
+    def _read(self, found: bytes) -> StatusReport:
+        if not found.startswith(self._fingerprint):
             raise ValueError("what stands under the key was not put there for it")
         return snapshot.decode(found[_FINGERPRINT_BYTES:])
 
-    async def _discard(self, found: bytes | None) -> None:
+    async def _discard(self, found: bytes) -> None:
         """Remove what could not be read, unless somebody has replaced it since."""
         self._unreadable += 1
         with suppress(vendor.ResponseError):  # a replica, say; it stays a miss
-            await self._client.eval(_DISCARD, 1, self._key, found or b"", _LAST_BYTE)
+            await self._client.eval(_DISCARD, 1, self._key, found, _LAST_BYTE)
 
     @asynccontextmanager
     async def _use(self) -> AsyncIterator[None]:

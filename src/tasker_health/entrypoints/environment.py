@@ -114,7 +114,7 @@ def _from_file(path: str) -> Iterator[_Given]:
 
 def _document(path: str) -> dict[str, object]:
     def refused(allowed: str) -> ConfigurationError:
-        return ConfigurationError(FILE_SETTING, _shown(path), allowed, _ENVIRONMENT)
+        return ConfigurationError(FILE_SETTING, repr(path), allowed, _ENVIRONMENT)
 
     try:
         return tomllib.loads(Path(path).read_bytes().decode())
@@ -169,9 +169,9 @@ def _shown(value: object) -> str:
 def _value(given: _Given) -> object:
     """Turn what was written into a value of the setting's type; its range is checked later."""
     kind = given.setting.kind
-    if kind is bool:
+    if kind in (bool, bool | None):
         return _switch(given)
-    if kind in (int, float):
+    if kind in (*_WHOLE, float, float | None):
         return _number(given)
     if kind == frozenset[str]:
         return _names(given)
@@ -180,6 +180,9 @@ def _value(given: _Given) -> object:
     if kind == Generation | None:
         return _generation(given)
     return given.value
+
+
+_WHOLE: Final = (int, int | None)
 
 
 def _switch(given: _Given) -> bool:
@@ -201,7 +204,7 @@ def _number(given: _Given) -> float:
                 return read(value)
             except ValueError:
                 continue
-    raise given.refused("a whole number" if given.setting.kind is int else "a number")
+    raise given.refused("a whole number" if given.setting.kind in _WHOLE else "a number")
 
 
 def _names(given: _Given) -> frozenset[str]:

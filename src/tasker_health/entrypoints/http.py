@@ -30,7 +30,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl

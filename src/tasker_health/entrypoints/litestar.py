@@ -18,8 +18,11 @@ path as it was sent, so that what is not exactly theirs is answered 404.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
+import attrs
+import litestar
 from litestar import Litestar, MediaType, Request, get, route
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
@@ -39,7 +42,7 @@ from litestar.response.base import ASGIResponse
 
 from tasker_health.entrypoints.asgi import HealthApp, request_of, sent_path
 from tasker_health.entrypoints.lifespan import entrance
-from tasker_health.entrypoints.messages import METHODS, Response, not_found, problem
+from tasker_health.entrypoints.messages import METHODS, Response, problem
 from tasker_health.entrypoints.openapi import DOCUMENTED, Content, Documented, Outcome
 
 if TYPE_CHECKING:
@@ -48,10 +51,13 @@ if TYPE_CHECKING:
     from litestar.config.app import AppConfig
     from litestar.handlers import HTTPRouteHandler
 
+    from tasker_health.entrypoints.asgi import ASGIApp
     from tasker_health.entrypoints.lifespan import Source
 
 __all__ = ["TaskerHealthPlugin", "documented"]
 
+_REFUSED: Final = "There is nothing at this path, or not by this method."
+_NOT_MODIFIED: Final = 304
 _OTHER_METHODS: Final = [method for method in HttpMethod if method.value not in METHODS]
 
 
@@ -81,14 +87,15 @@ class TaskerHealthPlugin(InitPlugin):
         return self._entrance.open()
 
     def _handlers(self, name: str, documented: Documented) -> list[HTTPRouteHandler]:
-        """One handler a method, as each is described by itself; one for all that are refused."""
+        """One handler a method, as each is described by itself; one for all that are refused.
+
+        OPTIONS comes first: Litestar adds its own to a path that does not have one yet.
+        """
 
         async def answer(request: Request[Any, Any, Any]) -> ASGIResponse:
-            scope = request.scope
-            path = sent_path(scope)
-            return _rendered(
-                await self._entrance.answer(request_of(scope, path, scope.get("user")))
-            )
+            scope = cast("dict[str, Any]", request.scope)
+            asked = request_of(scope, sent_path(scope), scope.get("user"))
+            return _rendered(await self._entrance.answer(asked))
 
         def handler(methods: list[HttpMethod], **described: Any) -> HTTPRouteHandler:
             return route(
@@ -108,10 +115,10 @@ class TaskerHealthPlugin(InitPlugin):
                     operation_id=f"tasker_health_{name}_{method.lower()}",
                     summary=documented.summary,
                     tags=["health"],
-                    responses=_specs(documented, with_body=method == "GET"),
-                    operation_class=_operation(documented, with_body=method == "GET"),
+                    responses=_specs(_outcomes(documented, method)),
+                    operation_class=_operation(documented, _outcomes(documented, method)),
                 )
-                for method in METHODS
+                for method in reversed(METHODS)
             ),
             handler(_OTHER_METHODS, include_in_schema=False),
         ]
@@ -139,7 +146,7 @@ def documented(service: Source, prefix: str = "/tasker") -> HealthApp:
         logging_config=None,
         exception_handlers={HTTPException: _refused},
     )
-    return HealthApp(shared, fallback=behind)
+    return HealthApp(shared, fallback=cast("ASGIApp", behind))
 
 
 def description(plugin: TaskerHealthPlugin) -> dict[str, Any]:
@@ -158,22 +165,31 @@ def _rendered(response: Response) -> ASGIResponse:
     )
 
 
-def _refused(request: Request[Any, Any, Any], error: HTTPException) -> Any:
-    if error.status_code == 404:
-        response = not_found(request.method)
-    else:
-        response = problem(error.status_code, error.detail)
-    return _rendered(response)
+def _refused(_: Request[Any, Any, Any], error: HTTPException) -> litestar.Response[bytes]:
+    """Tell Litestar's own refusals as ours are told."""
+    refusal = problem(error.status_code, _REFUSED)
+    return litestar.Response(
+        refusal.body,
+        status_code=refusal.status,
+        headers={name.decode(): value.decode() for name, value in refusal.headers},
+    )
 
 
-def _specs(documented: Documented, *, with_body: bool) -> dict[int, ResponseSpec]:
+def _outcomes(documented: Documented, method: str) -> dict[int, Outcome]:
+    """Tell what a method answers: GET alone has a body, OPTIONS asks nothing conditionally."""
     return {
-        code: _spec(outcome, with_body=with_body) for code, outcome in documented.outcomes.items()
+        code: outcome if method == "GET" else attrs.evolve(outcome, content={})
+        for code, outcome in documented.outcomes.items()
+        if not (method == "OPTIONS" and code == _NOT_MODIFIED)
     }
 
 
-def _spec(outcome: Outcome, *, with_body: bool) -> ResponseSpec:
-    if not (with_body and outcome.content):
+def _specs(outcomes: dict[int, Outcome]) -> dict[int, ResponseSpec]:
+    return {code: _spec(outcome) for code, outcome in outcomes.items()}
+
+
+def _spec(outcome: Outcome) -> ResponseSpec:
+    if not outcome.content:
         return ResponseSpec(None, description=outcome.description)
     media_type, content = next(iter(outcome.content.items()))
     return ResponseSpec(
@@ -185,36 +201,33 @@ def _spec(outcome: Outcome, *, with_body: bool) -> ResponseSpec:
     )
 
 
-def _operation(documented: Documented, *, with_body: bool) -> type[Operation]:
+def _operation(documented: Documented, outcomes: dict[int, Outcome]) -> type[Operation]:
     """Make the kind of operation that also tells headers, parameters and second media types.
 
     Litestar asks for a class here, and fills it from the handler.
     """
 
+    @dataclass
     class Described(Operation):
         def __post_init__(self) -> None:
-            self.parameters = _parameters(documented) or None
-            for code, outcome in documented.outcomes.items():
-                response = (self.responses or {})[str(code)]
-                if isinstance(response, OpenAPIResponse):
-                    response.headers = _headers(outcome)
-                    if with_body:
-                        self._add_forms(response, outcome)
-
-        def _add_forms(self, response: OpenAPIResponse, outcome: Outcome) -> None:
-            """Tell the further forms of a body; their shape is that of the good answer."""
-            good = (self.responses or {})["200"]
-            for media_type, content in list(outcome.content.items())[1:]:
-                if isinstance(good, OpenAPIResponse) and good.content and response.content:
-                    response.content[media_type] = _form(good.content[media_type], content)
+            self.parameters = [*_parameters(documented)] or None
+            responses = cast("dict[str, OpenAPIResponse]", self.responses)
+            for code, outcome in outcomes.items():
+                responses[str(code)].headers = {**_headers(outcome)}
+                for media_type, content in list(outcome.content.items())[1:]:
+                    _add_form(responses[str(code)], responses["200"], media_type, content)
 
     return Described
 
 
-def _form(good: OpenAPIMediaType, content: Content) -> OpenAPIMediaType:
-    form = copy.copy(good)
+def _add_form(
+    response: OpenAPIResponse, good: OpenAPIResponse, media_type: str, content: Content
+) -> None:
+    """Tell a further form of a body; its shape is that of the good answer."""
+    forms = cast("dict[str, OpenAPIMediaType]", response.content)
+    form = copy.copy(cast("dict[str, OpenAPIMediaType]", good.content)[media_type])
     form.examples = {"example": Example(value=content.example)}
-    return form
+    forms[media_type] = form
 
 
 def _headers(outcome: Outcome) -> dict[str, OpenAPIHeader]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -25,7 +25,8 @@ __all__ = ["CATALOGUE", "LOG_FORMATS", "VARIABLES", "Configuration", "Origin", "
 VARIABLES: Final = "TASKER_HEALTH_"
 """What the name of every variable of ours in the environment begins with."""
 
-LOG_FORMATS: Final = ("json", "text")
+LOG_FORMATS: Final = ("json", "console")
+_optional = attrs.validators.optional
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", re.ASCII)
 
 
@@ -94,9 +95,11 @@ class Configuration:
     Args:
         settings: the guide's options, which the use cases read.
         database_url: Tasker's database; empty when none was given. May hold a password.
-        pool_size: connections of one process for the status.
+        pool_size: connections of one process for the status. This and the next three say
+            what the database's URL says, or a default, unless they are given.
         checkout_timeout_seconds: how long a measurement waits for one of them.
         prepared_statements: false behind pgbouncer in transaction mode.
+        connect_timeout_seconds: how long an attempt to connect may take.
         cache_url: where the status is shared. May hold a password.
         prefix: the path before ``/health``; ``/`` for none.
         drain_delay_seconds: how long to go on answering after SIGTERM, while callers
@@ -109,11 +112,16 @@ class Configuration:
     database_url: str = attrs.field(
         default="", repr=False, metadata=_in("database", secret=True), converter=_stripped
     )
-    pool_size: int = attrs.field(default=5, validator=_whole(1, 100), metadata=_in("database"))
-    checkout_timeout_seconds: float = attrs.field(
-        default=5.0, validator=_seconds(0.01, 60), metadata=_in("database")
+    pool_size: int | None = attrs.field(
+        default=None, validator=_optional(_whole(1, 100)), metadata=_in("database")
     )
-    prepared_statements: bool = attrs.field(default=True, metadata=_in("database"))
+    checkout_timeout_seconds: float | None = attrs.field(
+        default=None, validator=_optional(_seconds(0.01, 600)), metadata=_in("database")
+    )
+    prepared_statements: bool | None = attrs.field(default=None, metadata=_in("database"))
+    connect_timeout_seconds: float | None = attrs.field(
+        default=None, validator=_optional(_seconds(0.01, 600)), metadata=_in("database")
+    )
     cache_url: str = attrs.field(
         default="memory://", repr=False, metadata=_in("cache", secret=True), converter=_stripped
     )
@@ -126,7 +134,9 @@ class Configuration:
     drain_delay_seconds: float = attrs.field(
         default=8.0, validator=_seconds(0, 600), metadata=_in("server")
     )
-    log_format: str = attrs.field(default="json", validator=_log_format, metadata=_in("server"))
+    log_format: Literal["json", "console"] = attrs.field(
+        default="json", validator=_log_format, metadata=_in("server")
+    )
     origins: Mapping[str, Origin] = attrs.field(factory=dict, converter=_fixed, repr=False)
 
     def origin(self, setting: str) -> Origin:

@@ -53,6 +53,9 @@ PROBLEM_JSON: Final = "application/problem+json"
 _PLACES: Final = 4
 """Decimals of shares and of what findings observed."""
 
+_LARGEST: Final = 2**53 - 1
+"""The largest whole number that every reader of JSON keeps exactly (RFC 8259, 6)."""
+
 Instant = Annotated[
     str,
     Meta(
@@ -261,9 +264,12 @@ def _finding(finding: Finding) -> FindingDocument:
 
 
 def _ms(value: float | None) -> int | None:
-    return None if value is None else round(value)
+    """Round to whole milliseconds; beyond what JSON's readers count exactly, nothing is known."""
+    return None if value is None or value > _LARGEST else round(value)
 
 
 def _tidy(value: float) -> float:
     """Write 3600.0 as 3600, and a share with as many decimals as anybody reads."""
-    return int(value) if value == int(value) else round(value, _PLACES)
+    if abs(value) <= _LARGEST and value == int(value):
+        return int(value)
+    return round(value, _PLACES)

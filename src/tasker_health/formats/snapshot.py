@@ -126,10 +126,11 @@ def encode(report: StatusReport) -> bytes:
     try:
         record = msgspec.convert(report, _Report, from_attributes=True)
         data = msgspec.json.encode(_Document(version=VERSION, report=record))
-    except (msgspec.MsgspecError, OverflowError, TypeError) as error:
-        raise ValueError("the report cannot be written") from error
-    if decode(data) != report:
-        raise ValueError("the report would not be read back as it is")
+        same = decode(data) == report
+    except (msgspec.MsgspecError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError("the report cannot be written so that it can be read back") from error
+    if not same:
+        raise ValueError("the report would be read back as another")
     return data
 
 

@@ -59,8 +59,8 @@ class Ways:
     step_succeed: tuple[str, ...]
     step_retry: tuple[str, ...]
     step_fail: tuple[str, ...]
-    cancellable: frozenset[str] = attrs.field(converter=frozenset)
-    step_cancellable: frozenset[str] = attrs.field(converter=frozenset)
+    cancellable: frozenset[str]
+    step_cancellable: frozenset[str]
 
 
 WAYS: Final[Mapping[Generation, Ways]] = MappingProxyType(
@@ -71,8 +71,8 @@ WAYS: Final[Mapping[Generation, Ways]] = MappingProxyType(
             step_succeed=("complete",),
             step_retry=("error",),
             step_fail=("error",),
-            cancellable=("pending", "in_progress"),
-            step_cancellable=("pending", "in_progress"),
+            cancellable=frozenset({"pending", "in_progress"}),
+            step_cancellable=frozenset({"pending", "in_progress"}),
         ),
         Generation.CORE: Ways(
             begin=("initializing",),
@@ -88,22 +88,26 @@ WAYS: Final[Mapping[Generation, Ways]] = MappingProxyType(
             step_succeed=("enqueued_for_orchestration", "complete"),
             step_retry=("enqueued_as_error_for_orchestration", "waiting_for_retry"),
             step_fail=("enqueued_as_error_for_orchestration", "error"),
-            cancellable=(
-                "pending",
-                "initializing",
-                "enqueuing_steps",
-                "steps_in_process",
-                "evaluating_results",
-                "waiting_for_dependencies",
-                "waiting_for_retry",
+            cancellable=frozenset(
+                {
+                    "pending",
+                    "initializing",
+                    "enqueuing_steps",
+                    "steps_in_process",
+                    "evaluating_results",
+                    "waiting_for_dependencies",
+                    "waiting_for_retry",
+                }
             ),
-            step_cancellable=(
-                "pending",
-                "enqueued",
-                "in_progress",
-                "enqueued_for_orchestration",
-                "enqueued_as_error_for_orchestration",
-                "waiting_for_retry",
+            step_cancellable=frozenset(
+                {
+                    "pending",
+                    "enqueued",
+                    "in_progress",
+                    "enqueued_for_orchestration",
+                    "enqueued_as_error_for_orchestration",
+                    "waiting_for_retry",
+                }
             ),
         ),
     }

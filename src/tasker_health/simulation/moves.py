@@ -7,6 +7,7 @@ the state before. Making moves up is ``workload.py``, writing them into a databa
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -14,8 +15,6 @@ import attrs
 from tasker_health.adapters.memory.world import Step, Task, Transition
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tasker_health.adapters.memory.world import World
 
 __all__ = ["Move", "NewStep", "StepMoved", "TaskCreated", "TaskMoved", "apply"]

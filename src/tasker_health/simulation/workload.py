@@ -26,7 +26,7 @@ import heapq
 import math
 import random
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from itertools import count
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -34,15 +34,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import attrs
 
 from tasker_health.domain.database import Generation
-from tasker_health.simulation.catalog import RECIPES
+from tasker_health.simulation.catalog import RECIPES, StepPlan
 from tasker_health.simulation.machines import WAYS
 from tasker_health.simulation.moves import NewStep, StepMoved, TaskCreated, TaskMoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
 
-    from tasker_health.simulation.catalog import Recipe, StepPlan
+    from tasker_health.simulation.catalog import Recipe
     from tasker_health.simulation.moves import Move
 
 __all__ = ["moves"]

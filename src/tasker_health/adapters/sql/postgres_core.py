@@ -36,13 +36,17 @@ SELECT NULL, count(*) FROM tasker.tasks
 """Tasks by the state they moved to last; the row without a state is the total."""
 
 # A requested back-off stands in place of the doubling one. A blocked task is not open: none
-# of its steps runs before somebody resolves it.
+# of its steps runs before somebody resolves it. The limit of one row keeps the planner on
+# the index: a join would read every task's moves.
 OPEN_WORK: Final = """
 WITH open_task AS MATERIALIZED (
     SELECT task.task_uuid
     FROM tasker.tasks task
-    LEFT JOIN tasker.task_transitions move
-        ON move.task_uuid = task.task_uuid AND move.most_recent
+    LEFT JOIN LATERAL (
+        SELECT to_state FROM tasker.task_transitions
+        WHERE task_uuid = task.task_uuid AND most_recent
+        LIMIT 1
+    ) move ON true
     WHERE task.complete = false
         AND (move.to_state IS NULL OR move.to_state IN (
             'pending', 'initializing', 'enqueuing_steps', 'steps_in_process',
@@ -96,7 +100,7 @@ ready AS (
         )
 ),
 waiting AS (
-    SELECT count(*) AS ready_steps, least(min(since), :at) AS ready_since FROM ready
+    SELECT count(*) AS ready_steps, min(least(since, :at)) AS ready_since FROM ready
 )
 SELECT
     waiting.ready_steps,
@@ -104,7 +108,7 @@ SELECT
     (SELECT count(*) FROM step WHERE state = 'waiting_for_retry') AS retry_queue_size,
     0 AS blocked_pending,
     0 AS blocked_running,
-    (SELECT least(min(created_at), :at) FROM tasker.task_transitions
+    (SELECT min(least(created_at, :at)) FROM tasker.task_transitions
         WHERE most_recent AND to_state = 'blocked_by_failures') AS blocked_since
 FROM waiting
 """

@@ -34,12 +34,16 @@ SELECT NULL, count(*) FROM tasker_tasks
 
 # `may_run` holds both what a ready step needs and what sets a retryable failure apart from a
 # permanent one. The exponent is capped before it is raised: an interval overflows at 60.
+# The limit of one row keeps the planner on the index: a join would read every task's moves.
 OPEN_WORK: Final = """
 WITH open_task AS MATERIALIZED (
     SELECT task.task_id, coalesce(move.to_state, 'pending') AS state
     FROM tasker_tasks task
-    LEFT JOIN tasker_task_transitions move
-        ON move.task_id = task.task_id AND move.most_recent
+    LEFT JOIN LATERAL (
+        SELECT to_state FROM tasker_task_transitions
+        WHERE task_id = task.task_id AND most_recent
+        LIMIT 1
+    ) move ON true
     WHERE task.complete = false
         AND (move.to_state IS NULL OR move.to_state IN ('pending', 'in_progress'))
 ),
@@ -96,11 +100,11 @@ blocked AS (
 )
 SELECT
     (SELECT count(*) FROM ready) AS ready_steps,
-    (SELECT least(min(since), :at) FROM ready) AS ready_since,
+    (SELECT min(least(since, :at)) FROM ready) AS ready_since,
     (SELECT count(*) FROM step WHERE state = 'error' AND may_run) AS retry_queue_size,
     (SELECT count(*) FROM blocked WHERE state = 'pending') AS blocked_pending,
     (SELECT count(*) FROM blocked WHERE state = 'in_progress') AS blocked_running,
-    (SELECT least(min(since), :at) FROM blocked) AS blocked_since
+    (SELECT min(least(since, :at)) FROM blocked) AS blocked_since
 """
 """One row of what open tasks are at: steps that are ready or wait for a retry, blocked tasks."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -35,7 +35,7 @@ _POSTGRES_LIMITS: Final = text(
 
 _LOCK_SHARE: Final = 0.5
 """How much of a statement's time may go by waiting for a lock: less than all of it, so that
-the server says ``lock`` where a lock is to blame."""
+the server names the lock where a lock is to blame."""
 
 _SQLITE_STEPS: Final = 10_000
 """Virtual machine steps between two looks at the clock; well under a millisecond."""
@@ -58,9 +58,10 @@ def open_snapshot(
 
 @asynccontextmanager
 async def _postgres(engine: AsyncEngine, seconds: float) -> AsyncIterator[AsyncConnection]:
-    async with _checked_out(
-        engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    ) as connection:
+    repeatable = engine.execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    async with _checked_out(repeatable) as connection:
         await connection.execute(
             _POSTGRES_LIMITS,
             {
@@ -73,28 +74,21 @@ async def _postgres(engine: AsyncEngine, seconds: float) -> AsyncIterator[AsyncC
 
 @asynccontextmanager
 async def _sqlite(engine: AsyncEngine, seconds: float) -> AsyncIterator[AsyncConnection]:
-    """Begin by hand: the driver itself begins a transaction only before a write.
+    """Begin by hand, because the driver itself begins only before a write.
 
-    SQLite has no time limit of its own; its progress handler gives one, and ends a
-    statement that nobody waits for any more.
+    SQLite has no time limit of its own; its progress handler gives it one, and ends a
+    statement that nobody waits for any more. Handing the connection back rolls back.
     """
-    async with _checked_out(engine.execution_options(isolation_level="AUTOCOMMIT")) as connection:
+    by_hand = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with _checked_out(by_hand) as connection:
         driver = (await connection.get_raw_connection()).driver_connection
-        assert driver is not None, "a connection just checked out is connected"  # noqa: S101
-        deadline = time.monotonic() + seconds
-        given_up = False
-        await driver.set_progress_handler(
-            lambda: given_up or time.monotonic() > deadline, _SQLITE_STEPS
-        )
+        assert driver is not None  # noqa: S101  a connection just checked out has one
+        await driver.set_progress_handler(_given_up_after(seconds), _SQLITE_STEPS)
         try:
             await connection.exec_driver_sql("BEGIN")
             yield connection
-            await connection.exec_driver_sql("ROLLBACK")
-        except asyncio.CancelledError:
-            given_up = True
-            raise
         finally:
-            if not given_up:
+            if not connection.invalidated:
                 await driver.set_progress_handler(None, 0)
 
 
@@ -106,3 +100,16 @@ async def _checked_out(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         except asyncio.CancelledError:
             await connection.invalidate()
             raise
+
+
+def _given_up_after(seconds: float) -> Callable[[], bool]:
+    """Make what SQLite's thread asks now and then: is it too late, or was our task cancelled?"""
+    deadline = time.monotonic() + seconds
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task is not None else 0
+
+    def given_up() -> bool:
+        cancelled = task is not None and task.cancelling() > cancelled_before
+        return cancelled or time.monotonic() > deadline
+
+    return given_up

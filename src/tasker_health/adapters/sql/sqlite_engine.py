@@ -89,11 +89,11 @@ blocked AS MATERIALIZED (
 )
 SELECT
     (SELECT count(*) FROM ready) AS ready_steps,
-    (SELECT min(min(since_us), {_us(":at")}) FROM ready) AS ready_since,
+    (SELECT min(min(since_us, {_us(":at")})) FROM ready) AS ready_since,
     (SELECT count(*) FROM step WHERE state = 'error' AND may_run) AS retry_queue_size,
     (SELECT count(*) FROM blocked WHERE state = 'pending') AS blocked_pending,
     (SELECT count(*) FROM blocked WHERE state = 'in_progress') AS blocked_running,
-    (SELECT min(min(since_us), {_us(":at")}) FROM blocked) AS blocked_since
+    (SELECT min(min(since_us, {_us(":at")})) FROM blocked) AS blocked_since
 """  # noqa: S608  made of constants
 """One row of what open tasks are at: steps that are ready or wait for a retry, blocked tasks."""
 

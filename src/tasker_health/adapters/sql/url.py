@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
@@ -19,7 +20,7 @@ import attrs
 from tasker_health.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
 __all__ = ["DatabaseTarget", "parse_database_url"]
 
@@ -119,7 +120,7 @@ def _parse(url: str) -> DatabaseTarget:
     user, password, hosts = _authority(parts.netloc)
     database = unquote(parts.path.removeprefix("/"), errors="strict")
     written = {"user": user, "password": password, "database": database}
-    place = {name: value for name, value in written.items() if value}
+    place: dict[str, Any] = {name: value for name, value in written.items() if value}
     if hosts:
         place["hosts"] = hosts
     return DatabaseTarget(driver=driver, **{**fields, **place})
@@ -142,8 +143,11 @@ def _authority(netloc: str) -> tuple[str, str, tuple[tuple[str, int], ...]]:
     return unquote(user, errors="strict"), unquote(password, errors="strict"), hosts
 
 
-_HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d*))?")
+_HOST: Final = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d*))?"
+)
 _PORT: Final = 5432
+_PORTS: Final = range(1, 65_536)
 
 
 def _hosts(written: Iterable[str]) -> tuple[tuple[str, int], ...]:
@@ -159,8 +163,8 @@ def _host(written: str) -> tuple[str, int]:
 
 
 def _port(written: str) -> int:
-    if not written.isascii() or not written.isdigit() or not 0 < int(written) < 65_536:
-        _refuse("port", "a number from 1 to 65535", shown=written if written.isdigit() else "")
+    if not re.fullmatch(r"\d{1,5}", written, re.ASCII) or int(written) not in _PORTS:
+        _refuse("port", "a number from 1 to 65535")
     return int(written)
 
 
@@ -170,18 +174,19 @@ class _Parameters:
     def __init__(self, driver: Driver) -> None:
         self._postgres = driver != "aiosqlite"
         self._known = {**_RAILS, **(_POSTGRES if self._postgres else {})}
-        self._fields: dict[str, object] = {}
+        self._fields: dict[str, Any] = {}
         self._tls: dict[str, str] = {}
         self._settings: dict[str, str] = {}
         self._port = ""
 
-    def read(self, query: str) -> dict[str, object]:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
+    def read(self, query: str) -> dict[str, Any]:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), errors="strict"
+        )
         for name, value in pairs:
             self._read_one(name, value)
         if self._port:
             hosts = self._fields.get("hosts") or (("localhost", _PORT),)
-            assert isinstance(hosts, tuple)  # noqa: S101  for the type checker
             self._fields["hosts"] = tuple((host, _port(self._port)) for host, _ in hosts)
         if self._postgres:
             self._fields |= {"tls": self._tls, "settings": self._settings}
@@ -209,9 +214,6 @@ class _Parameters:
 
     def keep_port(self, value: str) -> None:
         self._port = value
-
-
-_Read = "Callable[[_Parameters, str, str], None]"
 
 
 def _text(field: str) -> Callable[[_Parameters, str, str], None]:
@@ -318,8 +320,10 @@ _OF_NO_CONSEQUENCE: Final = frozenset(
 """Rails' and libpq's own housekeeping: harmless to leave out for somebody who only reads."""
 
 
-def _refuse(shown: str, allowed: str, /) -> NoReturn:
-    raise ConfigurationError(_SETTING, shown, allowed)
+def _refuse(part: str, allowed: str) -> NoReturn:
+    """Refuse a part by its name; what was given for it may be a secret."""
+    given = f"a URL whose {part} cannot be had" if part else ""
+    raise ConfigurationError(_SETTING, given, allowed)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,0 +1,118 @@
+"""The commands, but for ``check``, which starts without any of this (``check.py``).
+
+A command reads the settings, does its one thing, and turns what a user did wrong into one
+line on standard error and exit code 2. What a command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from tasker_health.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+_BAD_INPUT: Final = 2
+_HOST: Final = "127.0.0.1"
+_PORT: Final = 8000
+
+_host = click.option(
+    "--host", default=_HOST, show_default=True, metavar="ADDRESS", help="Where to listen."
+)
+_port = click.option(
+    "--port",
+    default=_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="The same; 0 for any that is free.",
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command that the arguments name.
+
+    Returns:
+        The exit code: 2 for anything the user can put right.
+    """
+    try:
+        code = _commands.main(args=list(argv), prog_name="tasker-health", standalone_mode=False)
+    except ConfigurationError as error:
+        return _refuse(str(error))
+    except click.UsageError as error:
+        return _refuse(f"{error.format_message()} (see: {_help_of(error)})")
+    except click.Abort:  # Ctrl-C, before anybody else listened to it
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(told: str) -> int:
+    sys.stderr.write(f"tasker-health: {' '.join(told.split())}\n")
+    return _BAD_INPUT
+
+
+def _help_of(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx else "tasker-health"
+    return f"{path} --help"
+
+
+@click.group(no_args_is_help=False)
+@click.version_option(package_name="tasker-health", prog_name="tasker-health")
+def _commands() -> None:
+    """Health, readiness and status of a Tasker workflow engine.
+
+    Settings are read from TASKER_HEALTH_* in the environment, over the TOML file that
+    TASKER_HEALTH_CONFIG names.
+    """
+
+
+@_commands.command()
+@_host
+@_port
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="How many processes.",
+)
+def serve(host: str, port: int, workers: int) -> int:
+    """Serve the endpoints over the database of TASKER_HEALTH_DATABASE_URL."""
+    from tasker_health.entrypoints.environment import read_configuration  # noqa: PLC0415
+
+    configuration = read_configuration(os.environ)
+    from tasker_health.entrypoints.serving import run_server  # noqa: PLC0415  a second's import
+
+    return run_server(
+        configuration,
+        host=host,
+        port=port,
+        workers=workers,
+        started=_announce(host, configuration.prefix),
+    )
+
+
+@_commands.command()
+def check() -> int:
+    """Ask one endpoint of a running service; see: tasker-health check --help."""
+    from tasker_health.entrypoints.check import main as check_main  # noqa: PLC0415
+
+    return check_main([])
+
+
+def _announce(host: str, prefix: str) -> Callable[[int], None]:
+    """Say where we answer, once we do."""
+
+    def say(port: int) -> None:
+        shown = f"[{host}]" if ":" in host else host
+        base = f"http://{shown}:{port}{prefix}/health"
+        lines = (*(f"{base}/{name}" for name in ("ready", "live", "status")),)
+        click.echo("\n".join(("tasker-health answers on", *lines, f"Try: curl -i {base}/ready")))
+
+    return say

@@ -1,0 +1,67 @@
+"""A whole service in memory, with everything around it in the test's hands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tasker_health.adapters.auth import AnonymousAuthenticator, PermissionCoordinator
+from tasker_health.adapters.memory.cache import InMemoryStatusCache
+from tasker_health.adapters.memory.probe import InMemoryDatabaseProbe
+from tasker_health.adapters.memory.tasker import InMemoryTasker
+from tasker_health.adapters.memory.world import World
+from tasker_health.domain.database import Generation
+from tasker_health.domain.service import HealthService
+from tasker_health.testing.doubles import ManualClock, RecordingJournal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasker_health.domain.checks import HealthCheck
+    from tasker_health.domain.ports import Authenticator, Coordinator
+    from tasker_health.domain.settings import Settings
+
+__all__ = ["InMemoryHealth"]
+
+
+class InMemoryHealth:
+    """A service over memory, and all that it is made of.
+
+    Args:
+        world: what Tasker keeps; an empty engine unless told.
+        settings: the guide's options.
+        authenticator: tells who asks; nobody is known unless told.
+        coordinator: tells who may; the shipped one unless told.
+        checks: what readiness asks besides the database and the cache.
+
+    Attributes:
+        service: the service.
+        world, tasker, probe, cache, clock, journal: its surroundings; set ``failure`` on
+            tasker or probe to break them, and ``advance`` the clock to let time pass.
+    """
+
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        settings: Settings | None = None,
+        authenticator: Authenticator | None = None,
+        coordinator: Coordinator | None = None,
+        checks: Sequence[HealthCheck] = (),
+    ) -> None:
+        self.world: Final = world or World(generation=Generation.ENGINE)
+        self.clock: Final = ManualClock()
+        self.journal: Final = RecordingJournal()
+        self.tasker: Final = InMemoryTasker(self.world)
+        self.probe: Final = InMemoryDatabaseProbe()
+        self.cache: Final = InMemoryStatusCache(self.clock)
+        self.service: Final = HealthService(
+            tasker=self.tasker,
+            probe=self.probe,
+            clock=self.clock,
+            journal=self.journal,
+            authenticator=authenticator or AnonymousAuthenticator(),
+            coordinator=coordinator or PermissionCoordinator(),
+            checks=checks,
+            cache=self.cache,
+            settings=settings,
+        )

@@ -1,0 +1,438 @@
+"""The published contracts: the shipped adapters in memory pass, and careless ones do not."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from tasker_health.adapters.auth import AnonymousAuthenticator, PermissionCoordinator
+from tasker_health.adapters.clock import SystemClock
+from tasker_health.adapters.memory.cache import InMemoryStatusCache
+from tasker_health.adapters.memory.probe import InMemoryDatabaseProbe
+from tasker_health.adapters.memory.tasker import InMemoryTasker
+from tasker_health.adapters.memory.world import World
+from tasker_health.domain.database import DatabaseFacts, Generation
+from tasker_health.domain.errors import InvalidCredentialsError, SourceError
+from tasker_health.domain.permissions import Credentials, Principal
+from tasker_health.domain.reasons import Reason
+from tasker_health.testing import contracts
+from tasker_health.testing.contracts import (
+    AuthenticatorContract,
+    ClockContract,
+    CoordinatorContract,
+    DatabaseProbeContract,
+    JournalContract,
+    RecognisingAuthenticatorContract,
+    StatusCacheContract,
+    TaskerContract,
+)
+from tasker_health.testing.doubles import ManualClock, RecordingJournal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from tasker_health.domain.ports import (
+        Authenticator,
+        Clock,
+        Coordinator,
+        DatabaseProbe,
+        Journal,
+        StatusCache,
+        Tasker,
+        User,
+    )
+
+pytest_plugins = ["pytester"]
+
+
+class TestInMemoryTaskerOfTheEngine(TaskerContract):
+    """The engine's world in memory."""
+
+    generation = Generation.ENGINE
+
+    @pytest.fixture
+    def holding(self) -> Callable[[World], AbstractAsyncContextManager[Tasker]]:
+        """Put the world behind the adapter, as it is."""
+
+        @asynccontextmanager
+        async def hold(world: World) -> AsyncIterator[Tasker]:
+            yield InMemoryTasker(world)
+
+        return hold
+
+    @pytest.fixture
+    def unreachable(self) -> Tasker:
+        """Break the adapter."""
+        tasker = InMemoryTasker(World(generation=self.generation))
+        tasker.failure = SourceError(Reason.REFUSED)
+        return tasker
+
+
+class TestInMemoryTaskerOfTheCore(TestInMemoryTaskerOfTheEngine):
+    """The core's world in memory."""
+
+    generation = Generation.CORE
+
+
+class TestInMemoryDatabaseProbe(DatabaseProbeContract):
+    """A database that answers from memory."""
+
+    generation = Generation.CORE
+
+    @pytest.fixture
+    def probe(self) -> DatabaseProbe:
+        """Tell that all is well."""
+        return InMemoryDatabaseProbe(
+            DatabaseFacts(
+                round_trip_ms=1.5,
+                found=frozenset({Generation.CORE}),
+                generation=Generation.CORE,
+            )
+        )
+
+    @pytest.fixture
+    def empty(self) -> DatabaseProbe:
+        """Tell that nothing stands there."""
+        return InMemoryDatabaseProbe(
+            DatabaseFacts(round_trip_ms=1.5, found=frozenset(), generation=None)
+        )
+
+    @pytest.fixture
+    def unreachable(self) -> DatabaseProbe:
+        """Break the adapter."""
+        probe = InMemoryDatabaseProbe()
+        probe.failure = SourceError(Reason.TIMEOUT)
+        return probe
+
+
+class TestInMemoryStatusCache(StatusCacheContract):
+    """The cache of one process, whose clock a test moves."""
+
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        """Hold time still."""
+        return ManualClock()
+
+    @pytest.fixture
+    def cache(self, clock: ManualClock) -> StatusCache:
+        """Make an empty cache."""
+        return InMemoryStatusCache(clock)
+
+    @pytest.fixture
+    def pass_time(self, clock: ManualClock) -> Callable[[float], Awaitable[None]]:
+        """Move the clock by exactly so much."""
+
+        async def advance(seconds: float) -> None:
+            clock.advance(seconds)
+
+        return advance
+
+
+class TestAnonymousAuthenticator(AuthenticatorContract):
+    """The authenticator that knows nobody."""
+
+    @pytest.fixture
+    def authenticator(self) -> Authenticator:
+        """Make one."""
+        return AnonymousAuthenticator()
+
+
+class _TokenAuthenticator:
+    """Knows one token."""
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        """Look at the header."""
+        token = credentials.headers.get("authorization")
+        if token is None:
+            return None
+        if token != "Bearer good":
+            raise InvalidCredentialsError
+        return Principal(name="alice")
+
+
+class TestTokenAuthenticator(RecognisingAuthenticatorContract):
+    """An authenticator of the kind that users write."""
+
+    @pytest.fixture
+    def authenticator(self) -> Authenticator:
+        """Make one."""
+        return _TokenAuthenticator()
+
+    @pytest.fixture
+    def good_credentials(self) -> Credentials:
+        """Bring the one token."""
+        return Credentials(headers={"authorization": "Bearer good"})
+
+    @pytest.fixture
+    def bad_credentials(self) -> Credentials:
+        """Bring another."""
+        return Credentials(headers={"authorization": "Bearer bad"})
+
+
+class TestPermissionCoordinator(CoordinatorContract):
+    """The shipped coordinator."""
+
+    @pytest.fixture
+    def coordinator(self) -> Coordinator:
+        """Make one."""
+        return PermissionCoordinator()
+
+
+class TestSystemClock(ClockContract):
+    """The machine's clocks."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        """Make one."""
+        return SystemClock()
+
+
+class TestManualClock(ClockContract):
+    """The clock that a test moves."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        """Make one."""
+        return ManualClock()
+
+
+class TestRecordingJournal(JournalContract):
+    """The journal that a test reads."""
+
+    @pytest.fixture
+    def journal(self) -> RecordingJournal:
+        """Make one."""
+        return RecordingJournal()
+
+    @pytest.fixture
+    def written(self, journal: Journal) -> Callable[[], str]:
+        """Read what it kept."""
+        assert isinstance(journal, RecordingJournal)
+        return lambda: "\n".join(str(attrs.astuple(changed)) for changed in journal.changes)
+
+
+def test_every_suite_is_published() -> None:
+    """The names that users subclass are these."""
+    assert contracts.__all__ == [
+        "AuthenticatorContract",
+        "ClockContract",
+        "CoordinatorContract",
+        "DatabaseProbeContract",
+        "JournalContract",
+        "RecognisingAuthenticatorContract",
+        "StatusCacheContract",
+        "StoredStatusCacheContract",
+        "TaskerContract",
+    ]
+
+
+_CARELESS = {
+    "a cache that forgets what it was given": (
+        "StatusCacheContract",
+        """
+        @pytest.fixture
+        def cache(self):
+            class Forgets:
+                async def get(self): return None
+                async def put(self, report, keep_seconds): pass
+            return Forgets()
+        """,
+        "test_what_was_put_comes_back_exactly",
+    ),
+    "a cache that rounds times": (
+        "StatusCacheContract",
+        """
+        @pytest.fixture
+        def cache(self):
+            class Rounds:
+                report = None
+                async def get(self): return self.report
+                async def put(self, report, keep_seconds):
+                    at = report.snapshot.at.replace(microsecond=0)
+                    snapshot = attrs.evolve(report.snapshot, at=at)
+                    self.report = attrs.evolve(report, snapshot=snapshot)
+            return Rounds()
+        """,
+        "test_what_was_put_comes_back_exactly",
+    ),
+    "a cache that keeps the first": (
+        "StatusCacheContract",
+        """
+        @pytest.fixture
+        def cache(self):
+            class First:
+                report = None
+                async def get(self): return self.report
+                async def put(self, report, keep_seconds): self.report = self.report or report
+            return First()
+        """,
+        "test_the_latest_replaces_any_other",
+    ),
+    "a cache whose handles are strangers": (
+        "StatusCacheContract",
+        """
+        @pytest.fixture
+        def cache(self):
+            return InMemoryStatusCache(ManualClock())
+        @pytest.fixture
+        def other_cache(self):
+            return InMemoryStatusCache(ManualClock())
+        """,
+        "test_every_handle_sees_the_same",
+    ),
+    "an authenticator that takes strangers for somebody": (
+        "AuthenticatorContract",
+        """
+        @pytest.fixture
+        def authenticator(self):
+            class Welcomes:
+                async def authenticate(self, credentials): return Principal(name="guest")
+            return Welcomes()
+        """,
+        "test_no_credentials_are_nobody",
+    ),
+    "an authenticator that takes a bad token for none": (
+        "RecognisingAuthenticatorContract",
+        """
+        @pytest.fixture
+        def authenticator(self):
+            class Shrugs:
+                async def authenticate(self, credentials):
+                    return Principal(name="a") if credentials.headers.get("t") == "1" else None
+            return Shrugs()
+        @pytest.fixture
+        def good_credentials(self): return Credentials(headers={"t": "1"})
+        @pytest.fixture
+        def bad_credentials(self): return Credentials(headers={"t": "2"})
+        """,
+        "test_bad_credentials_are_refused",
+    ),
+    "a coordinator that takes any truth for a grant": (
+        "CoordinatorContract",
+        """
+        @pytest.fixture
+        def coordinator(self):
+            class Truthy:
+                async def is_authorized(self, user, permission):
+                    return bool(user.has_tasker_permission(str(permission)))
+            return Truthy()
+        """,
+        "test_only_true_grants",
+    ),
+    "a coordinator that compares loosely": (
+        "CoordinatorContract",
+        """
+        @pytest.fixture
+        def coordinator(self):
+            class Loose:
+                async def is_authorized(self, user, permission):
+                    held = getattr(user, "permissions", ())
+                    return any(permission.action == one.action for one in held)
+            return Loose()
+        """,
+        "test_a_permission_is_exactly_itself",
+    ),
+    "a clock without a zone": (
+        "ClockContract",
+        """
+        @pytest.fixture
+        def clock(self):
+            class Naive:
+                def now(self): return datetime(2025, 1, 1)
+                def monotonic(self): return 0.0
+            return Naive()
+        """,
+        "test_the_wall_clock_is_aware_and_in_utc",
+    ),
+    "a journal that chokes on text": (
+        "JournalContract",
+        """
+        @pytest.fixture
+        def journal(self):
+            class Chokes:
+                lines = []
+                def record(self, changed):
+                    self.lines.append(str(attrs.astuple(changed)))
+                    changed.detail.encode()
+            return Chokes()
+        @pytest.fixture
+        def written(self, journal): return lambda: "".join(journal.lines)
+        """,
+        "test_no_words_of_a_vendor_break_it",
+    ),
+    "a probe that calls an outage empty": (
+        "DatabaseProbeContract",
+        """
+        @pytest.fixture
+        def probe(self): return InMemoryDatabaseProbe()
+        @pytest.fixture
+        def empty(self): return InMemoryDatabaseProbe(
+            DatabaseFacts(round_trip_ms=0, found=frozenset(), generation=None))
+        @pytest.fixture
+        def unreachable(self, empty): return empty
+        """,
+        "test_what_cannot_be_reached_is_said",
+    ),
+    "a tasker that reads the server's own clock": (
+        "TaskerContract",
+        """
+        @pytest.fixture
+        def holding(self):
+            class Now(InMemoryTasker):
+                def view(self, at): return super().view(AT)
+            @asynccontextmanager
+            async def hold(world): yield Now(world)
+            return hold
+        """,
+        "test_everything_is_measured_against_the_views_own_moment",
+    ),
+}
+
+_HEAD = """
+from contextlib import asynccontextmanager
+from datetime import datetime
+import attrs
+import pytest
+from tasker_health.adapters.memory.cache import InMemoryStatusCache
+from tasker_health.adapters.memory.probe import InMemoryDatabaseProbe
+from tasker_health.adapters.memory.tasker import InMemoryTasker
+from tasker_health.domain.database import DatabaseFacts
+from tasker_health.domain.permissions import Credentials, Principal
+from tasker_health.testing.contracts import {suite}
+from tasker_health.testing.doubles import ManualClock
+from tasker_health.testing.worlds import AT
+
+class TestCareless({suite}):
+"""
+
+
+@pytest.mark.parametrize(("suite", "fixtures", "promise"), _CARELESS.values(), ids=_CARELESS.keys())
+def test_a_careless_adapter_fails(
+    pytester: pytest.Pytester, suite: str, fixtures: str, promise: str
+) -> None:
+    """Each way of breaking a promise is found by the test that states it."""
+    pytester.makepyfile(_HEAD.format(suite=suite) + fixtures)
+    result = pytester.runpytest_inprocess("-k", promise, "-p", "no:cacheprovider")
+    outcomes = result.parseoutcomes()
+    assert outcomes.get("failed", 0) >= 1
+    assert "errors" not in outcomes
+
+
+def test_a_forgotten_fixture_is_named(pytester: pytest.Pytester) -> None:
+    """Who subclasses a suite and overrides nothing is told what to override."""
+    pytester.makepyfile(_HEAD.format(suite="ClockContract") + "    pass\n")
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(["*TestCareless must override the fixture 'clock'*"])
+
+
+def test_a_failing_promise_shows_its_values(pytester: pytest.Pytester) -> None:
+    """A failure reads like one in the user's own module: with the values that differ."""
+    pytester.makepyfile(
+        _HEAD.format(suite="ClockContract") + _CARELESS["a clock without a zone"][1]
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(["*assert None == datetime.timedelta(0)*"])

@@ -1,0 +1,560 @@
+"""The promises of Tasker's health guide, one test each, named by section.
+
+``docs/guide.md`` restates them; the last test here holds the two lists against each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tasker_health import (
+    AuthSettings,
+    ConfigurationError,
+    Credentials,
+    Generation,
+    HealthCheck,
+    HealthSettings,
+    Permission,
+    Principal,
+    Reason,
+    Settings,
+    SourceError,
+    Vitals,
+)
+from tasker_health.adapters.auth import PermissionCoordinator
+from tasker_health.adapters.memory.world import Step, Task, Transition, World
+from tasker_health.domain.permissions import STATUS_INDEX
+from tasker_health.entrypoints.asgi import HealthApp
+from tasker_health.entrypoints.environment import read_configuration
+from tasker_health.testing.services import InMemoryHealth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tasker_health.domain.ports import User
+
+pytestmark = pytest.mark.anyio
+
+READY, LIVE, STATUS = (f"/tasker/health/{name}" for name in ("ready", "live", "status"))
+AT = datetime(2025, 6, 18, 15, 30, tzinfo=UTC)
+CLOSED = Settings(
+    health=HealthSettings(status_requires_authentication=True),
+    auth=AuthSettings(authorization_enabled=True),
+)
+
+
+def client(health: InMemoryHealth) -> httpx.AsyncClient:
+    """Speak to the service as its callers do."""
+    transport = httpx.ASGITransport(app=HealthApp(health.service))
+    return httpx.AsyncClient(transport=transport, base_url="http://app")
+
+
+async def get(health: InMemoryHealth, path: str, **headers: str) -> httpx.Response:
+    """Ask once."""
+    async with client(health) as speaking:
+        return await speaking.get(path, headers=headers)
+
+
+async def hang() -> None:
+    """Never come back."""
+    await asyncio.Event().wait()
+
+
+class TestAuthenticator:
+    """Knows the users that a test names in a header; fails when told to."""
+
+    __test__ = False
+
+    def __init__(self, **users: Principal) -> None:
+        self.users = users
+        self.failure: Exception | None = None
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        """Look the user up."""
+        if self.failure is not None:
+            raise self.failure
+        return self.users.get(credentials.headers.get("x-test-user", ""))
+
+
+class NobodyCoordinator:
+    """Named in the configuration by a test below; lets nobody in."""
+
+    async def is_authorized(self, user: User, permission: Permission) -> bool:
+        """Deny."""
+        del user, permission
+        return False
+
+
+def user_with_permission(permission: str) -> Principal:
+    """Make a user who holds one permission."""
+    return Principal(name="holder", permissions=frozenset({Permission.parse(permission)}))
+
+
+def moved(*states: str, minutes_ago: float = 1) -> list[Transition]:
+    """Make the transitions of an item that went through these states a while ago."""
+    return [
+        Transition(
+            to_state=state,
+            from_state=before,
+            sort_key=10 * number,
+            most_recent=number == len(states),
+            created_at=AT - timedelta(minutes=minutes_ago),
+        )
+        for number, (before, state) in enumerate(
+            zip((None, *states[:-1]), states, strict=True), start=1
+        )
+    ]
+
+
+def busy_world() -> World:
+    """Make a Tasker with a task in every state, and a step that waits for its retry."""
+    world = World(generation=Generation.ENGINE)
+    began = AT - timedelta(minutes=3)
+    states = {
+        1: [],
+        2: moved("pending", "in_progress"),
+        3: moved("pending", "in_progress", "complete"),
+        4: moved("pending", "in_progress", "error"),
+        5: moved("pending", "cancelled"),
+        6: moved("pending", "in_progress"),
+        7: moved("pending", "in_progress", "error", "resolved_manually"),
+    }
+    for number, transitions in states.items():
+        done = bool(transitions) and transitions[-1].to_state == "complete"
+        world.tasks[number] = Task(
+            id=number, created_at=began, transitions=transitions, complete=done
+        )
+    failed = moved("pending", "in_progress", "error")
+    world.steps[1] = Step(id=1, task_id=2, created_at=began, attempts=1, transitions=failed)
+    world.steps[2] = Step(
+        id=2, task_id=6, created_at=began, attempts=3, retry_limit=3, transitions=list(failed)
+    )
+    return world
+
+
+async def test_overview_three_endpoints() -> None:
+    """Three endpoints answer, with nothing configured."""
+    health = InMemoryHealth()
+    for path in (READY, LIVE, STATUS):
+        assert (await get(health, path)).status_code == 200
+
+
+async def test_readiness_probe_document() -> None:
+    """The guide's readiness document, key by key."""
+    response = await get(InMemoryHealth(), READY)
+    document = response.json()
+    assert response.headers["content-type"] == "application/json"
+    assert list(document) == ["ready", "checks", "timestamp"]
+    assert document["ready"] is True
+    assert list(document["checks"])[:3] == ["database", "migrations", "configuration"]
+    assert document["checks"]["database"] == {"status": "ok", "response_time_ms": 0}
+    assert document["checks"]["migrations"] == {"status": "ok"}
+    assert document["checks"]["configuration"] == {"status": "ok"}
+    assert document["timestamp"] == "2025-06-18T15:30:00Z"
+
+
+async def test_readiness_probe_says_no_with_503() -> None:
+    """A failing critical check takes the instance out of service, with a public reason."""
+    health = InMemoryHealth()
+    health.probe.failure = SourceError(Reason.REFUSED)
+    response = await get(health, READY)
+    assert response.status_code == 503
+    assert response.json()["ready"] is False
+    assert response.json()["checks"]["database"]["status"] == "error"
+    assert response.json()["checks"]["database"]["reason"] == "refused"
+
+
+async def test_readiness_probe_answers_within_100_ms() -> None:
+    """A check that never comes back is an answer in time."""
+    health = InMemoryHealth(checks=[HealthCheck.single("slow", hang)])
+    spent = []
+    async with client(health) as speaking:
+        for _ in range(5):
+            began = time.monotonic()
+            response = await speaking.get(READY)
+            spent.append(time.monotonic() - began)
+            health.clock.advance(1)
+            assert response.status_code == 503
+            assert response.json()["checks"]["slow"]["reason"] == "timeout"
+    assert sorted(spent)[2] < 0.1
+    await health.service.aclose()
+
+
+async def never_asks_who(path: str) -> None:
+    """Ask without credentials while everything about access is on, and broken."""
+    authenticator = TestAuthenticator()
+    authenticator.failure = RuntimeError("down")
+    health = InMemoryHealth(settings=CLOSED, authenticator=authenticator)
+    for headers in ({}, {"authorization": "Bearer nonsense"}):
+        response = await get(health, path, **headers)
+        assert response.status_code == 200
+        assert "www-authenticate" not in response.headers
+
+
+async def test_readiness_probe_never_asks_who() -> None:
+    """No credentials are needed, and bad ones do no harm."""
+    await never_asks_who(READY)
+
+
+async def test_readiness_probe_serves_every_prober() -> None:
+    """GET, HEAD and OPTIONS have one verdict, good or bad, with and without a Host."""
+    health = InMemoryHealth()
+    app = HealthApp(health.service)
+
+    async def probed(method: str) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request"}
+
+        scope = {
+            "type": "http",
+            "http_version": "1.0",
+            "method": method,
+            "path": READY,
+            "raw_path": READY.encode(),
+            "query_string": b"",
+            "headers": [],
+        }
+        await app(scope, receive, send)
+        status: int = sent[0]["status"]
+        return status
+
+    for failure, code in ((None, 200), (SourceError(Reason.AUTH), 503)):
+        health.probe.failure = failure
+        health.clock.advance(1)
+        assert [await probed(method) for method in ("GET", "HEAD", "OPTIONS")] == [code] * 3
+
+
+async def test_liveness_probe_document() -> None:
+    """The guide's liveness document."""
+    response = await get(InMemoryHealth(), LIVE)
+    assert response.status_code == 200
+    assert list(response.json().items()) == [("alive", True), ("timestamp", "2025-06-18T15:30:00Z")]
+
+
+async def test_liveness_probe_touches_nothing() -> None:
+    """It answers while the checks hang, and neither database nor cache hears of it."""
+    health = InMemoryHealth(checks=[HealthCheck.single("slow", hang)])
+    probing = asyncio.create_task(get(health, READY))
+    await asyncio.sleep(0)
+    asked = health.probe.observations
+    assert (await get(health, LIVE)).status_code == 200
+    assert (health.tasker.views, health.probe.observations) == (0, asked)
+    await probing
+    await health.service.aclose()
+
+
+async def test_liveness_probe_never_asks_who() -> None:
+    """No credentials are needed, and bad ones do no harm."""
+    await never_asks_who(LIVE)
+
+
+async def test_status_endpoint_document() -> None:
+    """The guide's status document, key by key and type by type."""
+    document = (await get(InMemoryHealth(busy_world()), STATUS)).json()
+    guide: dict[str, Any] = {
+        "status": str,
+        "system_health": {
+            "overall_status": str,
+            "total_tasks": int,
+            "pending_tasks": int,
+            "running_tasks": int,
+            "completed_tasks": int,
+            "failed_tasks": int,
+            "blocked_tasks": int,
+            "retry_queue_size": int,
+        },
+        "performance_metrics": {
+            "avg_task_completion_time_ms": int,
+            "avg_step_completion_time_ms": (int, type(None)),
+            "retry_success_rate": (float, int, type(None)),
+        },
+        "timestamp": str,
+        "cache_info": {"cached": bool, "cache_expires_at": str},
+    }
+
+    def follows(told: dict[str, Any], shape: dict[str, Any]) -> None:
+        assert list(told)[: len(shape)] == list(shape)
+        for key, kind in shape.items():
+            if isinstance(kind, dict):
+                follows(told[key], kind)
+            else:
+                assert isinstance(told[key], kind), key
+
+    follows(document, guide)
+    assert document["timestamp"] == "2025-06-18T15:30:00Z"
+    assert document["cache_info"]["cache_expires_at"] == "2025-06-18T15:30:15Z"
+
+
+async def test_status_endpoint_counts_are_taskers() -> None:
+    """Every state of Tasker's has its number, and they add up."""
+    document = (await get(InMemoryHealth(busy_world()), STATUS)).json()
+    assert document["system_health"] == {
+        "overall_status": "healthy",
+        "total_tasks": 7,
+        "pending_tasks": 1,
+        "running_tasks": 1,
+        "completed_tasks": 2,
+        "failed_tasks": 1,
+        "blocked_tasks": 1,
+        "retry_queue_size": 1,
+        "cancelled_tasks": 1,
+    }
+    assert document["performance_metrics"]["avg_task_completion_time_ms"] == 120_000
+    assert document["performance_metrics"]["retry_success_rate"] == 0
+
+
+async def test_status_endpoint_is_cached_for_15_seconds() -> None:
+    """Measured, then served from the cache, then measured again."""
+    health = InMemoryHealth()
+    first = (await get(health, STATUS)).json()
+    health.clock.advance(14)
+    second = (await get(health, STATUS)).json()
+    health.clock.advance(1)
+    third = (await get(health, STATUS)).json()
+    assert [told["cache_info"]["cached"] for told in (first, second, third)] == [False, True, False]
+    assert second["timestamp"] == first["timestamp"]
+    assert second["cache_info"]["cache_expires_at"] == third["timestamp"]
+    assert health.tasker.views == 2
+
+
+async def test_status_endpoint_verdict() -> None:
+    """The verdict stands in both places, and findings say why."""
+    health = InMemoryHealth()
+    assert (await get(health, STATUS)).json()["findings"] == []
+    health.tasker.vitals = Vitals(round_trip_ms=1, client_connections=95, connections_allowed=100)
+    health.clock.advance(15)
+    response = await get(health, STATUS)
+    document = response.json()
+    assert response.status_code == 200
+    assert document["status"] == document["system_health"]["overall_status"] == "unhealthy"
+    assert document["findings"][0]["rule"] == "connections"
+    assert (await get(health, f"{STATUS}?fail_on=unhealthy")).status_code == 503
+
+
+async def test_status_endpoint_answers_within_100_ms_when_it_knows_anything() -> None:
+    """An old report bridges a source that does not answer, marked stale."""
+    health = InMemoryHealth()
+    await get(health, STATUS)
+    health.clock.advance(15)
+    health.tasker.failure = SourceError(Reason.TIMEOUT)
+    began = time.monotonic()
+    document = (await get(health, STATUS)).json()
+    assert time.monotonic() - began < 0.1
+    assert document["cache_info"]["stale"] is True
+
+
+async def test_authentication_configuration_default_is_open() -> None:
+    """Nobody is asked unless the user says so."""
+    assert HealthSettings().status_requires_authentication is False
+    assert (await get(InMemoryHealth(), STATUS)).status_code == 200
+
+
+async def test_authentication_configuration_required() -> None:
+    """The anonymous get 401 and a challenge; whom the authenticator knows gets the report."""
+    required = Settings(health=HealthSettings(status_requires_authentication=True))
+    known = TestAuthenticator(alice=Principal(name="alice"))
+    health = InMemoryHealth(settings=required, authenticator=known)
+    refused = await get(health, STATUS)
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"]
+    assert "system_health" not in refused.json()
+    assert (await get(health, STATUS, **{"x-test-user": "alice"})).status_code == 200
+
+
+async def test_authentication_configuration_concerns_the_status_only() -> None:
+    """Ready and live stay open while the status is closed."""
+    health = InMemoryHealth(settings=CLOSED)
+    codes = [(await get(health, path)).status_code for path in (READY, LIVE, STATUS)]
+    assert codes == [200, 200, 401]
+
+
+async def test_authorization_configuration_permission() -> None:
+    """Exactly one permission opens the status."""
+    users = {
+        "holder": user_with_permission("tasker.health_status:index"),
+        "other": user_with_permission("tasker.metrics:index"),
+    }
+    enabled = Settings(auth=AuthSettings(authorization_enabled=True))
+    health = InMemoryHealth(settings=enabled, authenticator=TestAuthenticator(**users))
+    codes = {
+        name: (await get(health, STATUS, **{"x-test-user": name})).status_code
+        for name in ("holder", "other", "nobody")
+    }
+    assert codes == {"holder": 200, "other": 403, "nobody": 403}
+
+
+async def test_authorization_configuration_coordinator_class() -> None:
+    """The class that decides is named in the configuration."""
+    from tasker_health.adapters.auth import load_coordinator  # noqa: PLC0415  the configured way
+
+    configuration = read_configuration(
+        {
+            "TASKER_HEALTH_AUTHORIZATION_ENABLED": "true",
+            "TASKER_HEALTH_AUTHORIZATION_COORDINATOR_CLASS": f"{__name__}:NobodyCoordinator",
+        }
+    )
+    auth = configuration.settings.auth
+    coordinator = load_coordinator(
+        auth.authorization_coordinator_class, setting="AUTHORIZATION_COORDINATOR_CLASS"
+    )
+    health = InMemoryHealth(
+        settings=configuration.settings,
+        coordinator=coordinator,
+        authenticator=TestAuthenticator(root=Principal(name="root", tasker_admin=True)),
+    )
+    assert (await get(health, STATUS, **{"x-test-user": "root"})).status_code == 403
+
+
+async def test_authorization_coordinator_admins_and_holders() -> None:
+    """Admins and holders are let in; nobody else, and nobody who has no permissions to ask for."""
+
+    class Stranger:
+        tasker_admin = True
+
+    decide = PermissionCoordinator().is_authorized
+    assert await decide(Principal(name="a", tasker_admin=True), STATUS_INDEX) is True
+    assert await decide(user_with_permission("tasker.health_status:index"), STATUS_INDEX) is True
+    assert await decide(Principal(name="c"), STATUS_INDEX) is False
+    assert await decide(Stranger(), STATUS_INDEX) is False  # type: ignore[arg-type]  # the point
+
+
+async def test_kubernetes_configuration_probes() -> None:
+    """A kubelet's request gets a plain 200 of a few bytes."""
+    health = InMemoryHealth()
+    for path in (READY, LIVE):
+        response = await get(
+            health,
+            path,
+            **{"user-agent": "kube-probe/1.31", "accept": "*/*", "host": "10.0.0.7:3000"},
+        )
+        assert response.status_code == 200
+        assert len(response.content) < 10 * 1024
+
+
+async def test_load_balancer_configuration_no_cache_keeps_a_probe() -> None:
+    """Whatever proxy stands in between asks every time."""
+    health = InMemoryHealth()
+    for path in (READY, LIVE):
+        response = await get(health, path)
+        assert response.headers["cache-control"] == "no-store"
+        assert "etag" not in response.headers
+
+
+def test_health_configuration_defaults() -> None:
+    """The guide's defaults, from nothing."""
+    health = read_configuration({}).settings.health
+    assert health.status_requires_authentication is False
+    assert health.cache_duration_seconds == 15
+
+
+def test_health_configuration_from_environment_and_file(tmp_path: Path) -> None:
+    """The file is read, and the environment has the last word."""
+    file = tmp_path / "tasker.toml"
+    file.write_text(
+        "[health]\nstatus_requires_authentication = true\ncache_duration_seconds = 30\n"
+    )
+    environment = {
+        "TASKER_HEALTH_CONFIG": str(file),
+        "TASKER_HEALTH_CACHE_DURATION_SECONDS": "5",
+    }
+    health = read_configuration(environment).settings.health
+    assert health.status_requires_authentication is True
+    assert health.cache_duration_seconds == 5
+
+
+def test_health_configuration_bad_values_are_named() -> None:
+    """One line names the option, the value and what is allowed."""
+    with pytest.raises(ConfigurationError) as refused:
+        read_configuration({"TASKER_HEALTH_CACHE_DURATION_SECONDS": "soon"})
+    told = str(refused.value)
+    assert "CACHE_DURATION_SECONDS" in told
+    assert "'soon'" in told
+    assert "seconds" in told
+    assert "\n" not in told
+
+
+def test_performance_tuning_pool() -> None:
+    """What the guide tunes about connections is here to be tuned."""
+    configuration = read_configuration(
+        {
+            "TASKER_HEALTH_POOL_SIZE": "7",
+            "TASKER_HEALTH_CHECKOUT_TIMEOUT_SECONDS": "3",
+            "TASKER_HEALTH_PREPARED_STATEMENTS": "false",
+        }
+    )
+    assert configuration.pool_size == 7
+    assert configuration.checkout_timeout_seconds == 3
+    assert configuration.prepared_statements is False
+
+
+async def test_performance_tuning_redis_cache() -> None:
+    """A Redis URL is all it takes; keys stand under the guide's namespace."""
+    from tasker_health.adapters.redis import open_redis_cache  # noqa: PLC0415  a vendor's module
+
+    url = "redis://127.0.0.1:6379/0"
+    assert read_configuration({"TASKER_HEALTH_CACHE_URL": url}).cache_url == url
+    cache = open_redis_cache(url, key="abc")
+    assert "tasker_health:status:abc" in str(cache._key)
+    await cache.aclose()
+
+
+async def test_rspec_testing_ready() -> None:
+    """Ready: 200, true, and checks present."""
+    response = await get(InMemoryHealth(), READY)
+    assert response.status_code == 200
+    assert response.json()["ready"] is True
+    assert response.json()["checks"]
+
+
+async def test_rspec_testing_live() -> None:
+    """Live: 200 and true."""
+    response = await get(InMemoryHealth(), LIVE)
+    assert response.status_code == 200
+    assert response.json()["alive"] is True
+
+
+async def test_rspec_testing_status_open() -> None:
+    """Status with authorization disabled: 200, with a status and numbers."""
+    response = await get(InMemoryHealth(), STATUS)
+    assert response.status_code == 200
+    assert response.json()["status"]
+    assert response.json()["system_health"]
+
+
+async def test_rspec_testing_requires_permission() -> None:
+    """Status with authorization enabled and nobody known: forbidden."""
+    health = InMemoryHealth(settings=Settings(auth=AuthSettings(authorization_enabled=True)))
+    assert (await get(health, STATUS)).status_code == 403
+
+
+async def test_rspec_testing_allows_with_permission() -> None:
+    """Status with authorization enabled, for a user who holds the permission: 200."""
+    user = user_with_permission("tasker.health_status:index")
+    health = InMemoryHealth(settings=CLOSED, authenticator=TestAuthenticator(user=user))
+    assert (await get(health, STATUS, **{"x-test-user": "user"})).status_code == 200
+
+
+def test_every_promise_has_its_test() -> None:
+    """The list of promises and the tests of this file name the same things."""
+    text = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    told = set(re.findall(r"^- (`[^:]*`):", text, re.MULTILINE | re.DOTALL))
+    promised = {name for line in told for name in re.findall(r"`(\w+)`", line)}
+    tested: dict[str, Callable[..., object]] = {
+        name.removeprefix("test_"): value
+        for name, value in globals().items()
+        if name.startswith("test_") and name != "test_every_promise_has_its_test"
+    }
+    assert promised == set(tested)
