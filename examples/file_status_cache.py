@@ -57,7 +57,10 @@ class FileStatusCache:
     async def put(self, report: StatusReport, keep_seconds: float) -> None:
         """Keep the report in place of any other."""
         until = self._clock.now().timestamp() + keep_seconds
-        data = f"{until!r}\n".encode() + encode(report)
+        try:
+            data = f"{until!r}\n".encode() + encode(report)
+        except ValueError as error:
+            raise CacheError(Reason.FAILED) from error
         await self._on_disk(lambda: self._write(data))
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ __all__ = [
 POSTGRES_URL: Final = "TASKER_HEALTH_TEST_POSTGRES_URL"
 """Names a running server, by a superuser's URL, to test against besides those found."""
 
-OWNER: Final = "tasker"
+OWNER: Final = "postgres"
 PASSWORD: Final = "canary-Pa55%word"  # it must never turn up in any output
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0

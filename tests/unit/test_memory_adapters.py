@@ -445,6 +445,7 @@ async def test_the_window_leaves_out_its_beginning_and_holds_its_end(
     )
     found = await activity(world)
     assert (found.tasks_completed, found.tasks_failed) == (2, 2)
+    assert (await performance(world)).excluded_future == 1
     found = await activity(world, 3600.000001)
     assert (found.tasks_completed, found.tasks_failed) == (3, 3)
 

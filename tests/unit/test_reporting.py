@@ -292,8 +292,7 @@ async def test_a_measurement_that_hangs_is_ended() -> None:
     bench.source.let_go.clear()
     with pytest.raises(StatusUnavailableError):
         await bench.ask()
-    while bench.reporter._flight.flying:
-        await asyncio.sleep(0.01)
+    await asyncio.wait({bench.reporter._flight.begin(bench.reporter._renew)})
     assert [c.reason for c in bench.journal.about("status_source")] == [Reason.TIMEOUT]
     bench.source.let_go.set()
     bench.clock.advance(0.5)

@@ -5,9 +5,10 @@ else stands there, of whatever type and size, is a miss; it is removed in one st
 server, and only while it is still what was read.
 
 redis-py's defaults (ten retries, 5 s each, 100 connections) suit a store that must answer.
-A cache must not: here a command is tried once, and bounded both by the socket and by the
-loop. Opening a connection takes several round trips, TLS more; so it goes on in the
-background, under a bound of its own, when the caller's time is over.
+A cache must not: here a command is tried once, under one bound for all that it takes; a
+connection whose command was given up is closed, so that nobody reads its late reply.
+Opening a connection takes several round trips, TLS more; so it goes on in the background,
+under a bound of its own, when the caller's time is over.
 
 A role needs ``+ping +getrange +exists +set +eval +type +unlink`` on ``~tasker_health:*``.
 
@@ -26,7 +27,6 @@ import re
 import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
-from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -43,7 +43,8 @@ from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 from redis.maint_notifications import MaintNotificationsConfig
 
-from tasker_health.domain.errors import CacheError, ConfigurationError
+from tasker_health.domain.errors import CacheError, ConfigurationError, DeadlineError
+from tasker_health.domain.flight import Flight
 from tasker_health.domain.reasons import Reason
 from tasker_health.formats import snapshot
 
@@ -95,7 +96,7 @@ class RedisStatusCache:
         self._fingerprint: Final = digest[:_FINGERPRINT_BYTES].encode()
         self._timeout_seconds: Final = timeout_seconds
         self._reached = False
-        self._reaching: asyncio.Task[None] | None = None
+        self._reaching: Final = Flight[None]()
         self._unreadable = 0
 
     @property
@@ -123,18 +124,19 @@ class RedisStatusCache:
         """Keep the report for ``keep_seconds``, > 0, in place of any other.
 
         Raises:
-            CacheError: Redis did not take it.
+            CacheError: Redis did not take it, or could not give it back as it is.
         """
-        value = self._fingerprint + snapshot.encode(report)
+        try:
+            value = self._fingerprint + snapshot.encode(report)
+        except ValueError as error:
+            raise CacheError(Reason.FAILED) from error
         keep_ms = max(1, math.ceil(keep_seconds * 1000))
         async with self._use():
             await self._client.set(self._key, value, px=keep_ms)
 
     async def aclose(self) -> None:
         """End what is under way. The client stays open: it is its opener's."""
-        if self._reaching is not None:
-            self._reaching.cancel()
-            await asyncio.wait({self._reaching}, timeout=_CONNECT_SECONDS)
+        await self._reaching.aclose()
 
     async def _stored(self) -> bytes | None:
         """Read what stands under the key; None for nothing, empty for what is no string.
@@ -173,7 +175,7 @@ class RedisStatusCache:
                 yield
         except vendor.ResponseError as error:
             raise CacheError(_reason(error)) from error
-        except (vendor.RedisError, OSError, UnicodeError) as error:
+        except (vendor.RedisError, OSError, UnicodeError, DeadlineError) as error:
             self._reached = False
             raise CacheError(_reason(error)) from error
         except asyncio.CancelledError:
@@ -181,12 +183,9 @@ class RedisStatusCache:
             raise
 
     async def _reach(self) -> None:
-        """Wait until there is an open connection, for all who wait at once."""
-        if self._reached:
-            return
-        if self._reaching is None or self._reaching.done():
-            self._reaching = asyncio.get_running_loop().create_task(self._ping(), context=Context())
-        await asyncio.shield(self._reaching)
+        """Wait until there is an open connection; opening it goes on when a caller gives up."""
+        if not self._reached:
+            await self._reaching.join(self._ping, patience_seconds=_CONNECT_SECONDS)
 
     async def _ping(self) -> None:
         """Leave an open connection in the pool."""
@@ -235,7 +234,9 @@ def open_redis_cache(
         max_connections=_CONNECTIONS,
         timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout_seconds,
+        # Every command is bounded where it is given. redis-py's own bound is made of
+        # asyncio.wait_for, which swallows a cancellation now and then (Python 3.11).
+        socket_timeout=None,
         socket_connect_timeout=_CONNECT_SECONDS,
         # The rest of redis-py's greeting costs round trips and tells us nothing.
         driver_info=None,
@@ -401,6 +402,7 @@ _KINDS: Final[tuple[tuple[type[BaseException], Reason], ...]] = (
     (vendor.TryAgainError, Reason.RECOVERING),
     (vendor.TimeoutError, Reason.TIMEOUT),
     (TimeoutError, Reason.TIMEOUT),
+    (DeadlineError, Reason.TIMEOUT),
     (socket.gaierror, Reason.DNS),
     (UnicodeError, Reason.DNS),
     (ssl.SSLError, Reason.TLS),
@@ -412,9 +414,14 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = (
     (re.compile(r"^BUSY "), Reason.LOCKED),
     (re.compile(r"^MISCONF "), Reason.DISK_FULL),
     (re.compile(r"max number of clients"), Reason.TOO_MANY_CONNECTIONS),
-    # asyncio tries every address of a name, and puts all their errors into one text.
-    (re.compile(rf"\[Errno {errno.ECONNREFUSED}\]"), Reason.REFUSED),
-    (re.compile(rf"\[Errno ({errno.ENETUNREACH}|{errno.EHOSTUNREACH})\]"), Reason.UNREACHABLE),
+    # redis-py and asyncio may leave of the system's error no more than these words.
+    (re.compile(rf"(?:\[Errno|Error) {errno.ECONNREFUSED}\b"), Reason.REFUSED),
+    (
+        re.compile(rf"(?:\[Errno|Error) (?:{errno.ENETUNREACH}|{errno.EHOSTUNREACH})\b"),
+        Reason.UNREACHABLE,
+    ),
+    (re.compile(r"Error -\d+ connecting"), Reason.DNS),
+    (re.compile(r"\[SSL\b"), Reason.TLS),
 )
 
 

@@ -49,30 +49,29 @@ class HealthApp:
         """Serve one connection."""
         kind = scope["type"]
         if kind == "http":
-            await self._http(scope, receive, send)
+            path = sent_path(scope)
+            if path in self._entrance.paths:
+                await _respond(await self._answer(scope, path), send)
+                return
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif self._fallback is not None:
+            return
+        if self._fallback is not None:
             await self._fallback(scope, receive, send)
+        elif kind == "http":
+            await _respond(not_found(scope["method"]), send)
         elif kind == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = sent_path(scope)
+    async def _answer(self, scope: Scope, path: str) -> Response:
+        """Answer; liveness by the short way, which makes no request of the connection."""
         endpoints = self._entrance.endpoints
         if path in self._lives and scope["method"] == "GET" and endpoints is not None:
             try:
-                response = endpoints.live()
+                return endpoints.live()
             except Exception:  # noqa: BLE001  the long way knows what to do
-                response = await endpoints.answer(request_of(scope, path))
-        elif path in self._entrance.paths:
-            response = await self._entrance.answer(request_of(scope, path))
-        elif self._fallback is not None:
-            await self._fallback(scope, receive, send)
-            return
-        else:
-            response = not_found(scope["method"])
-        await _respond(response, send)
+                return await endpoints.answer(request_of(scope, path))
+        return await self._entrance.answer(request_of(scope, path))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open the service before the fallback starts, close it after the fallback stopped."""
@@ -98,9 +97,12 @@ def sent_path(scope: Scope) -> str:
     A server that does not tell what was sent leaves only the decoded path.
     """
     raw: bytes | None = scope.get("raw_path")
-    path = scope["path"] if raw is None else raw.decode("latin-1")
-    root = scope.get("root_path", "").rstrip("/")
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+    path: str = scope["path"] if raw is None else raw.decode("latin-1")
+    mounted_at: str = scope.get("root_path", "")
+    if not mounted_at:
+        return path
+    root = mounted_at.rstrip("/")
+    return path[len(root) :] if path.startswith(f"{root}/") else path
 
 
 def request_of(scope: Scope, path: str, user: object | None = None) -> Request:

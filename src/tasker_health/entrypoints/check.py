@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
         argv: what follows ``check``.
 
     Returns:
-        0 for a 2xx answer, 1 for any other or none, 2 when called wrongly.
+        0 for a 2xx answer, 1 for any other or none, 2 when called wrongly, 130 on Ctrl-C.
     """
     if "--help" in argv or "-h" in argv:
         sys.stdout.write(_HELP)
@@ -73,7 +73,10 @@ def main(argv: list[str]) -> int:
     except _UsageError as error:
         sys.stderr.write(f"tasker-health: {error}\n")
         return 2
-    code, line = _within(target)
+    try:
+        code, line = _within(target)
+    except KeyboardInterrupt:
+        return 130
     sys.stdout.write(f"{target.endpoint}: {line}\n")
     return code
 

@@ -15,7 +15,7 @@ import click
 from tasker_health.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -94,7 +94,41 @@ def serve(host: str, port: int, workers: int) -> int:
         host=host,
         port=port,
         workers=workers,
-        started=_announce(host, configuration.prefix),
+        started=_announce,
+    )
+
+
+@_commands.command()
+@_host
+@_port
+@click.option(
+    "--database-url",
+    metavar="URL",
+    help="An empty PostgreSQL database to fill, in place of a SQLite file of its own.",
+)
+@click.option(
+    "--generation",
+    default="engine",
+    show_default=True,
+    type=click.Choice(["engine", "core"]),
+    help="Whose tables to make; SQLite has the engine's.",
+)
+@click.option("--seed", default=1, show_default=True, help="The same seed works the same way.")
+def demo(host: str, port: int, database_url: str | None, generation: str, seed: int) -> int:
+    """Serve the endpoints over a living, simulated Tasker; nothing else is needed.
+
+    The database of the environment is never touched.
+    """
+    from tasker_health.entrypoints.demo import run_demo  # noqa: PLC0415  a second's import
+
+    return run_demo(
+        os.environ,
+        host=host,
+        port=port,
+        database_url=database_url,
+        generation=generation,
+        seed=seed,
+        started=_announce,
     )
 
 
@@ -106,13 +140,11 @@ def check() -> int:
     return check_main([])
 
 
-def _announce(host: str, prefix: str) -> Callable[[int], None]:
+def _announce(host: str, port: int, prefix: str) -> None:
     """Say where we answer, once we do."""
-
-    def say(port: int) -> None:
-        shown = f"[{host}]" if ":" in host else host
-        base = f"http://{shown}:{port}{prefix}/health"
-        lines = (*(f"{base}/{name}" for name in ("ready", "live", "status")),)
-        click.echo("\n".join(("tasker-health answers on", *lines, f"Try: curl -i {base}/ready")))
-
-    return say
+    shown = f"[{host}]" if ":" in host else host
+    base = f"http://{shown}:{port}{prefix}/health"
+    click.echo("tasker-health answers on")
+    for name in ("ready", "live", "status"):
+        click.echo(f"  {base}/{name}")
+    click.echo(f"Try: curl -i {base}/status")

@@ -11,9 +11,10 @@ Source: guide, *Security Configuration* and *Cache Configuration*.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +29,7 @@ from tasker_health.adapters.log import StructlogJournal
 from tasker_health.adapters.memory.cache import InMemoryStatusCache
 from tasker_health.adapters.sql.opening import DatabaseOptions, open_database
 from tasker_health.adapters.sql.url import parse_database_url
-from tasker_health.domain.errors import ConfigurationError
+from tasker_health.domain.errors import ConfigurationError, SourceError
 from tasker_health.domain.events import Changed
 from tasker_health.domain.service import HealthService
 from tasker_health.entrypoints.environment import read_configuration
@@ -41,13 +42,14 @@ if TYPE_CHECKING:
     from tasker_health.adapters.redis import RedisStatusCache
     from tasker_health.adapters.sql.opening import Database
     from tasker_health.adapters.sql.url import DatabaseTarget
-    from tasker_health.domain.ports import Authenticator, Clock, Coordinator
+    from tasker_health.domain.ports import Authenticator, Clock, Coordinator, DatabaseProbe
     from tasker_health.entrypoints.asgi import Receive, Scope, Send
     from tasker_health.entrypoints.options import Configuration
 
 __all__ = ["ServedApp", "check", "create_app", "open_service"]
 
 _CACHES: Final = "memory://, redis://, rediss:// or unix://"
+_WARM_UP_SECONDS: Final = 0.5
 _NOT_YET: Final = ("memcached", "redis+sentinel", "redis+cluster")
 
 
@@ -97,7 +99,18 @@ async def open_service(configuration: Configuration) -> AsyncIterator[HealthServ
         stack.push_async_callback(service.aclose)
         if configuration.settings.auth.authorization_enabled and _knows_nobody(authenticator):
             journal.record(_CLOSED_TO_ALL)
+        await _warm_up(database.probe)
         yield service
+
+
+async def _warm_up(probe: DatabaseProbe) -> None:
+    """Connect before the first caller asks, whose budget a fresh connection may exceed.
+
+    A database that does not answer delays the start by no more than this.
+    """
+    with suppress(SourceError, TimeoutError):
+        async with asyncio.timeout(_WARM_UP_SECONDS):
+            await probe.observe()
 
 
 _CLOSED_TO_ALL: Final = Changed(
@@ -185,7 +198,7 @@ def _target(configuration: Configuration) -> DatabaseTarget:
 def _open_database(configuration: Configuration, clock: Clock) -> Database:
     health = configuration.settings.health
     options = DatabaseOptions(
-        url=configuration.database_url,
+        target=_target(configuration),
         pool_size=configuration.pool_size,
         checkout_timeout_seconds=configuration.checkout_timeout_seconds,
         prepared_statements=configuration.prepared_statements,

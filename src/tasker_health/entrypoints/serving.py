@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -27,12 +28,15 @@ from tasker_health.entrypoints.server import check, create_app
 from tasker_health.entrypoints.workers import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Coroutine
     from types import FrameType
 
     from tasker_health.entrypoints.options import Configuration
 
-__all__ = ["DrainingServer", "bind", "run_server", "serve"]
+__all__ = ["Announce", "DrainingServer", "bind", "run_in_loop", "run_server", "serve"]
+
+Announce = Callable[[str, int, str], None]
+"""Takes host, port and prefix when connections are answered there."""
 
 _BACKLOG: Final = 2048
 
@@ -142,6 +146,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         log_config=None,
+        log_level="error",  # a stranger's bad request is worth no line
         access_log=False,
         lifespan="on",
         ws="none",
@@ -160,6 +165,12 @@ async def serve(
     await server.serve(sockets=[listener])
 
 
+def run_in_loop(main: Coroutine[object, object, None]) -> None:
+    """Run on the fastest event loop there is."""
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(main)
+
+
 def _grace_seconds(configuration: Configuration) -> int:
     """Give the slowest request that was let in the time to be answered."""
     return math.ceil(configuration.settings.health.status_timeout_seconds) + 1
@@ -171,7 +182,7 @@ def run_server(
     host: str,
     port: int,
     workers: int = 1,
-    started: Callable[[int], None],
+    started: Announce,
 ) -> int:
     """Serve in this process, or in so many others.
 
@@ -180,7 +191,7 @@ def run_server(
         host: where to listen.
         port: the same; 0 for any that is free.
         workers: how many processes, ≥ 1.
-        started: called with the port, in each process that answers.
+        started: called with host, port and prefix, once the first process answers.
 
     Returns:
         The exit code.
@@ -191,16 +202,13 @@ def run_server(
     check(configuration)
     parent = os.getpid() if workers > 1 else None
 
-    def work(listener: socket.socket) -> int:
-        serving = serve(
-            configuration,
-            listener,
-            started=lambda: started(listener.getsockname()[1]),
-            parent=parent,
-        )
-        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runner.run(serving)
+    def work(listener: socket.socket, number: int) -> int:
+        def say() -> None:
+            if number == 0:  # the others answer on the same socket
+                started(host, listener.getsockname()[1], configuration.prefix)
+
+        run_in_loop(serve(configuration, listener, started=say, parent=parent))
         return 0
 
     with bind(host, port) as listener:
-        return work(listener) if workers == 1 else WorkerPool(work, workers).run(listener)
+        return work(listener, 0) if workers == 1 else WorkerPool(work, workers).run(listener)

@@ -28,16 +28,17 @@ class WorkerPool:
     """Keeps so many workers alive until it is told to stop.
 
     Args:
-        work: what a worker does with the socket, in a process of its own; its result is
-            the exit code.
+        work: what a worker does with the socket, in a process of its own. It is told its
+            number, 0 for the first, and gives the exit code.
         count: how many workers, ≥ 1.
     """
 
-    def __init__(self, work: Callable[[socket.socket], int], count: int) -> None:
+    def __init__(self, work: Callable[[socket.socket, int], int], count: int) -> None:
         self._work = work
         self._count = count
         self._alive: dict[int, float] = {}
         self._lost: list[float] = []
+        self._started = 0
         self._stopping = False
         self._code = 0
 
@@ -62,7 +63,9 @@ class WorkerPool:
     def _start(self, listener: socket.socket) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
-        return os.fork() or self._become_worker(listener)
+        pid = os.fork() or self._become_worker(listener)
+        self._started += 1
+        return pid
 
     def _become_worker(self, listener: socket.socket) -> NoReturn:
         """Work, and leave without cleaning up what is the parent's."""
@@ -71,7 +74,7 @@ class WorkerPool:
             # A terminal's Ctrl-C goes to the parent alone, which passes it on once.
             os.setpgid(0, 0)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-            code = self._work(listener)
+            code = self._work(listener, self._started)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except Exception:  # noqa: BLE001  the process ends here; this is its last word

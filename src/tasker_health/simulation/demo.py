@@ -5,7 +5,7 @@ mode, so that the one who writes and those who read never wait for each other. W
 it is an empty PostgreSQL database, or one that an earlier demo made: each run begins anew
 and drops the tables of the one before, which carry its mark. Any other it refuses.
 
-It begins with the last two hours already worked. The workload shows the healthy Tasker
+It begins with the last hour and a half already worked. The workload shows the healthy Tasker
 that ``workload.py`` describes.
 """
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HISTORY", "Demo", "prepared_demo"]
 
-HISTORY: Final = timedelta(hours=2)
+HISTORY: Final = timedelta(minutes=90)
 """How much work lies behind when the demo begins."""
 
 _LONGEST_NAP_SECONDS: Final = 1.0
@@ -112,7 +112,7 @@ async def prepared_demo(
     seed: int = 1,
     clock: Clock,
 ) -> AsyncIterator[Demo]:
-    """Make a database ready: tables, and the last two hours of work.
+    """Make a database ready: tables, and the work of :data:`HISTORY`.
 
     Args:
         database_url: an empty PostgreSQL database, or an earlier demo's; None for a SQLite

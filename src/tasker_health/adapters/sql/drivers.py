@@ -7,6 +7,7 @@ remembered here, weakly, and can be ended without asking the server.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
@@ -17,12 +18,14 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from threading import Thread
 
     from tasker_health.adapters.sql.url import DatabaseTarget
 
 __all__ = ["Connector", "is_closed", "terminate"]
 
 _FAREWELL_SECONDS: Final = 0.5
+_HANDSHAKE_SECONDS: Final = 0.25
 
 
 class _PromptConnection(asyncpg.Connection):  # type: ignore[misc]  # as above
@@ -56,6 +59,7 @@ class Connector:
         self._timeout: Final = connect_timeout_seconds
         self._prepared: Final = prepared_statements
         self._open: Final[WeakSet[Any]] = WeakSet()
+        self._threads: Final[WeakSet[Thread]] = WeakSet()
 
     @property
     def url(self) -> str:
@@ -78,7 +82,27 @@ class Connector:
         for raw in tuple(self._open):
             terminate(raw)
 
+    async def settle(self) -> None:
+        """Wait, a little, for SQLite's threads to end: a loop must not close under them."""
+        for thread in tuple(self._threads):
+            if thread.is_alive():
+                await asyncio.to_thread(thread.join, _FAREWELL_SECONDS)
+
     async def _connect(self, *_: object, **__: object) -> Any:
+        """Connect. When cancelled, let the attempt finish on its own for a moment, and drop it.
+
+        A driver that is cancelled half-way through a handshake leaves loose ends behind.
+        """
+        attempt = asyncio.get_running_loop().create_task(self._attempt())
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            late = asyncio.get_running_loop().call_later(_HANDSHAKE_SECONDS, attempt.cancel)
+            attempt.add_done_callback(lambda _: late.cancel())
+            attempt.add_done_callback(_drop)
+            raise
+
+    async def _attempt(self) -> Any:
         match self._target.driver:
             case "asyncpg":
                 raw = await asyncpg.connect(**self._asyncpg())
@@ -126,11 +150,19 @@ class Connector:
     async def _sqlite(self) -> aiosqlite.Connection:
         # Never made anew, and never written: a missing file is an error to be told.
         place = f"file:{quote(self._target.database)}?mode=rw"
-        connecting = aiosqlite.connect(place, uri=True, timeout=self._timeout)
-        connecting._thread.daemon = True  # noqa: SLF001  as SQLAlchemy does it; no other way
-        raw = await connecting
+        raw = aiosqlite.connect(place, uri=True, timeout=self._timeout)
+        raw._thread.daemon = True  # noqa: SLF001  as SQLAlchemy does it; no other way
+        self._open.add(raw)  # before anything can be cancelled
+        self._threads.add(raw._thread)  # noqa: SLF001  as above
+        await raw
         await raw.execute("PRAGMA query_only = ON")
         return raw
+
+
+def _drop(attempt: asyncio.Task[Any]) -> None:
+    """End a connection that nobody waits for any more, if it came about."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        terminate(attempt.result())
 
 
 def is_closed(raw: Any) -> bool:

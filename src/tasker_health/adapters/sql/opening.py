@@ -113,6 +113,8 @@ class Database:
                 connector.terminate()
             disposing.cancel()
         await asyncio.wait({disposing}, timeout=_CLOSE_SECONDS)
+        for connector in self._connectors:
+            await connector.settle()
 
 
 def open_database(

@@ -158,7 +158,7 @@ def _host(written: str) -> tuple[str, int]:
     match = _HOST.fullmatch(written)
     if match is None:
         raise ValueError("a host")
-    name = match["v6"] or unquote(match["name"], errors="strict") or "localhost"
+    name = unquote(match["v6"] or match["name"], errors="strict") or "localhost"
     return name, _port(match["port"] or str(_PORT))
 
 

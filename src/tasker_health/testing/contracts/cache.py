@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import attrs
 import pytest
 
+from tasker_health.domain.errors import CacheError
 from tasker_health.domain.status import (
     Activity,
     Finding,
@@ -125,6 +126,17 @@ class StatusCacheContract(Contract):
         big = report(findings=[_finding(look_at=f"{number}: " + "x" * 250) for number in range(60)])
         await cache.put(big, self.keep_seconds)
         assert await cache.get() == big
+
+    async def test_a_report_too_big_is_refused_whole(self, cache: StatusCache) -> None:
+        """A report without measure is kept or refused with ``CacheError``, never cut."""
+        old, huge = report(), report(findings=[_finding(look_at="x" * 1_000_000)])
+        await cache.put(old, self.keep_seconds)
+        try:
+            await cache.put(huge, self.keep_seconds)
+        except CacheError:
+            assert await cache.get() in (old, None)
+        else:
+            assert await cache.get() == huge
 
     async def test_the_latest_replaces_any_other(self, cache: StatusCache) -> None:
         """Only the report that was put last is given, whichever was measured last."""
