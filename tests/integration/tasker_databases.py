@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tasker_health.adapters.clock import SystemClock
 from tasker_health.adapters.sql.opening import DatabaseOptions, open_database
 from tasker_health.domain.database import DatabaseExpectations, Generation
+from tasker_health.domain.status import Activity, PerformanceMetrics, SystemHealth
 from tasker_health.simulation.loading import clear, load
 from tasker_health.simulation.schema import ddl
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from tasker_health.adapters.memory.world import World
     from tasker_health.adapters.sql.opening import Database
     from tasker_health.domain.ports import TaskerView
-    from tasker_health.domain.status import Activity, PerformanceMetrics, SystemHealth
 
 __all__ = ["Facts", "facts", "fill", "make_sqlite", "reading", "with_driver", "writing"]
 
@@ -68,7 +68,8 @@ async def fill(engine: AsyncEngine, world: World) -> None:
 @asynccontextmanager
 async def writing(url: str) -> AsyncIterator[AsyncEngine]:
     """Open an engine that may write, on asyncpg unless the URL names another driver."""
-    engine = create_async_engine(url if "+" in url.split("://")[0] else with_driver(url, "asyncpg"))
+    named = "+" in url.partition("://")[0]
+    engine = create_async_engine(url if named else with_driver(url, "asyncpg"))
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _do_not_wait_for_the_disk)
     try:

@@ -11,20 +11,21 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+from tests.integration.servers import free_port
+from tests.integration.tasker_databases import fill, make_sqlite, reading, with_driver, writing
 
 from tasker_health.domain.database import Generation
 from tasker_health.testing.contracts import TaskerContract
-from tests.integration.servers import free_port
-from tests.integration.tasker_databases import fill, make_sqlite, reading, with_driver, writing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from tests.integration.servers import PostgresServer
+
     from tasker_health.adapters.memory.world import World
     from tasker_health.domain.ports import Tasker
-    from tests.integration.servers import PostgresServer
 
     Holding = Callable[[World], AbstractAsyncContextManager[Tasker]]
 

@@ -12,6 +12,15 @@ import attrs
 import psycopg
 import pytest
 from sqlalchemy import text
+from tests.integration.tasker_databases import (
+    Facts,
+    facts,
+    fill,
+    make_sqlite,
+    reading,
+    with_driver,
+    writing,
+)
 
 from tasker_health.adapters.memory.tasker import InMemoryTasker
 from tasker_health.adapters.memory.world import Step, Task, Transition, World
@@ -24,21 +33,13 @@ from tasker_health.domain.reasons import Reason
 from tasker_health.simulation.loading import uuid_of
 from tasker_health.simulation.schema import ddl
 from tasker_health.testing.worlds import AT, random_world
-from tests.integration.tasker_databases import (
-    Facts,
-    facts,
-    fill,
-    make_sqlite,
-    reading,
-    with_driver,
-    writing,
-)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasker_health.domain.ports import Tasker
     from tests.integration.servers import OwnPostgresServer, PostgresServer
+
+    from tasker_health.domain.ports import Tasker
 
 pytestmark = pytest.mark.anyio
 
@@ -59,10 +60,21 @@ def _same(found: Facts, expected: Facts) -> bool:
     """Compare all but the last bits of the means, which the contract compares."""
 
     def whole(of: Facts) -> Facts:
-        means = {"avg_task_completion_time_ms": None, "avg_step_completion_time_ms": None}
-        return attrs.evolve(of, performance=attrs.evolve(of.performance, **means))
+        performance = attrs.evolve(
+            of.performance, avg_task_completion_time_ms=None, avg_step_completion_time_ms=None
+        )
+        return attrs.evolve(of, performance=performance)
 
     return whole(found) == whole(expected)
+
+
+async def _calm(server: PostgresServer) -> None:
+    """Wait until our sessions are no more than the pool's, and none is at work."""
+    calm = False
+    while not calm:  # the server tells no one when it is done
+        await asyncio.sleep(0.05)
+        sessions = server.sessions(APPLICATION_NAME)
+        calm = len(sessions) <= 2 and all(state == "idle" for _, state in sessions)
 
 
 async def _reason(tasker: Tasker) -> Reason:
@@ -315,9 +327,7 @@ async def test_a_statement_that_nobody_waits_for_ends(
                 await within(0.3, ask())
             async with asyncio.timeout(5):
                 await _look(database.tasker)
-                while any("active" in state for _, state in postgres.sessions(APPLICATION_NAME)):
-                    await asyncio.sleep(0.05)  # the server tells no one when it is done
-            assert len(postgres.sessions(APPLICATION_NAME)) <= 2
+                await _calm(postgres)
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -339,8 +349,7 @@ async def test_a_frozen_server_holds_nobody_and_leaks_nothing(
         postgres.thaw()
         async with asyncio.timeout(5):
             await _look(database.tasker)
-            while len(postgres.sessions(APPLICATION_NAME)) > 2:
-                await asyncio.sleep(0.05)  # the server tells no one when it is done
+            await _calm(postgres)
 
 
 async def test_an_error_of_ours_leaves_a_usable_connection(postgres: PostgresServer) -> None:

@@ -1,6 +1,6 @@
 """``tasker-health check``: how it is called, what it makes of an answer, what it costs.
 
-What it does over a real socket, in time, is in ``tests/integration/test_check.py``.
+What it does over a real socket, in time, is in ``tests/integration/test_check_in_time.py``.
 """
 
 from __future__ import annotations

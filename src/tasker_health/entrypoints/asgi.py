@@ -43,6 +43,7 @@ class HealthApp:
     ) -> None:
         self._entrance: Final = entrance(service, prefix)
         self._fallback: Final = fallback
+        self._paths: Final = self._entrance.paths
         self._lives: Final = {path for path, name in self._entrance.paths.items() if name == "live"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +51,7 @@ class HealthApp:
         kind = scope["type"]
         if kind == "http":
             path = sent_path(scope)
-            if path in self._entrance.paths:
+            if path in self._paths:
                 await _respond(await self._answer(scope, path), send)
                 return
         elif kind == "lifespan":

@@ -144,6 +144,10 @@ class HealthEndpoints:
         self._ready_report: ReadinessReport | None = None
         self._ready_response = unavailable()
         self._written = _WrittenStatus()
+        self._period: Final = math.ceil(service.settings.health.cache_duration_seconds)
+        self._open_body = b""
+        self._open_age_and_left = (0, 0)
+        self._open_response = unavailable()
         self._failing: set[str] = set()
 
     async def answer(self, request: Request) -> Response:
@@ -209,24 +213,23 @@ class HealthEndpoints:
             return json(503, body, NO_STORE, RETRY, *self._vary)
         if not self._service.status_is_open:
             return json(200, body, _PRIVATE, _VARY)
-        caching = self._caching(answer.report)
+        age, left = self._age_and_left(answer.report)
         if _has_it(request, etag):
-            return Response(304, (*caching, (b"etag", etag), NO_SNIFF), b"")
-        return json(200, body, *caching, (b"etag", etag))
+            return Response(
+                304, (*_caching(age, left, self._period), (b"etag", etag), NO_SNIFF), b""
+            )
+        if self._open_body is not body or self._open_age_and_left != (age, left):
+            caching = _caching(age, left, self._period)
+            self._open_response = json(200, body, *caching, (b"etag", etag))
+            self._open_body, self._open_age_and_left = body, (age, left)
+        return self._open_response
 
-    def _caching(self, report: StatusReport) -> Headers:
-        """Tell a shared cache how long to keep an open report.
-
-        ``max-age`` is what is left, so that a cache that passes over ``Age`` (NGINX does)
-        never keeps a report beyond its expiry. One that subtracts ``Age`` asks again
-        sooner than it had to, and its question is answered 304.
-        """
+    def _age_and_left(self, report: StatusReport) -> tuple[int, int]:
+        """Tell how old a report is and how long it is fresh, in whole seconds."""
         now = self._service.live().at
-        period = math.ceil(self._service.settings.health.cache_duration_seconds)
-        left = min(max(0, math.floor((report.expires_at - now).total_seconds())), period)
-        age = max(0, math.floor((now - report.snapshot.at).total_seconds()))
-        directives = f"public, max-age={left}, s-maxage={left}, stale-while-revalidate={period}"
-        return ((b"cache-control", directives.encode()), (b"age", str(age).encode()))
+        left = math.floor((report.expires_at - now).total_seconds())
+        age = math.floor((now - report.snapshot.at).total_seconds())
+        return max(0, age), min(max(0, left), self._period)
 
     @property
     def _vary(self) -> Headers:
@@ -276,6 +279,17 @@ class _WrittenStatus:
             digest = hashlib.blake2b(told, digest_size=12).hexdigest()
             text = self._texts[flags] = (body, f'W/"{digest}"'.encode())
         return text
+
+
+def _caching(age: int, left: int, period: int) -> Headers:
+    """Tell a shared cache how long to keep an open report.
+
+    ``max-age`` is what is left, so that a cache that passes over ``Age`` (NGINX does) never
+    keeps a report beyond its expiry. One that subtracts ``Age`` asks again sooner than it
+    had to, and its question is answered 304.
+    """
+    directives = f"public, max-age={left}, s-maxage={left}, stale-while-revalidate={period}"
+    return ((b"cache-control", directives.encode()), (b"age", str(age).encode()))
 
 
 def _readiness(report: ReadinessReport) -> Response:

@@ -6,6 +6,7 @@ For tests, benchmarks and the demo's history. The tables of :mod:`.schema` must 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -16,8 +17,9 @@ from sqlalchemy import column, delete, insert, table, text
 from tasker_health.domain.database import Generation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from sqlalchemy import ColumnClause, TableClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from tasker_health.adapters.memory.world import Step, Task, Transition, World
@@ -44,9 +46,7 @@ async def load(engine: AsyncEngine, world: World) -> None:
     async with engine.begin() as connection:
         for name, rows in _rows(layout, world):
             if batch := [_stored(row, moment) for row in rows]:
-                columns = [column(key) for key in batch[0]]
-                target = table(layout.prefix + name, *columns, schema=layout.schema)
-                await connection.execute(insert(target), batch)
+                await connection.execute(insert(_table(layout, name, batch[0])), batch)
         if engine.dialect.name == "postgresql" and layout.serial:
             await _move_sequences(connection)
 
@@ -56,7 +56,7 @@ async def clear(engine: AsyncEngine, generation: Generation) -> None:
     layout = _LAYOUTS[generation]
     async with engine.begin() as connection:
         for name in reversed(layout.tables):
-            await connection.execute(delete(table(layout.prefix + name, schema=layout.schema)))
+            await connection.execute(delete(_table(layout, name)))
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +110,12 @@ _LAYOUTS: Final[Mapping[Generation, _Layout]] = {
         tables=_TABLES,
     ),
 }
+
+
+def _table(layout: _Layout, name: str, columns: Iterable[str] = ()) -> TableClause:
+    named: list[ColumnClause[object]] = [column(key) for key in columns]
+    return table(layout.prefix + name, *named, schema=layout.schema)
+
 
 _LONG_AGO: Final = datetime(2025, 1, 1, tzinfo=UTC)
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import strategies as st
 
 from tasker_health.adapters.memory.world import Step, Task, Transition, World
+from tasker_health.domain.database import Generation
 from tasker_health.testing.moves import STEP_MOVES, TASK_MOVES, walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from tasker_health.domain.database import Generation
     from tasker_health.testing.moves import Moves
 
 __all__ = ["AT", "WINDOW_SECONDS", "random_world", "worlds"]
@@ -110,11 +110,11 @@ class _Maker:
             task_id=task_id,
             name=random.choice(("fetch", "charge", "ship", "notify")),
             retryable=self._chance(0.5 if stuck and first else 0.85),
-            retry_limit=random.choice((None, 3, 3, 3, 1, 0, 5)),
+            retry_limit=random.choice((None, 3, 3, 3, 1, 0, 5, 99)),
             in_process=self._chance(0.8 if state == "in_progress" else 0.08),
             processed=processed,
             processed_at=self._moment() if processed else None,
-            attempts=random.choice((None, 0, 0, 1, 1, 2, 2, 3, 4, 60)),
+            attempts=random.choice((None, 0, 0, 1, 1, 2, 2, 3, 5, 6, 60)),
             last_attempted_at=self._moment() if self._chance(0.5) else None,
             backoff_request_seconds=random.choice((None, None, 0, 1, 30, 600, 86_400)),
             created_at=created_at,
@@ -135,6 +135,8 @@ class _Maker:
         """Make the history of an item that got to its goal."""
         random = self._random
         states = walk(moves, random, goal)
+        for _ in range(random.choice((0, 0, 0, 1, 2))):  # failed, and begun anew
+            states = [*walk(moves, random, "error"), *states]
         # Some deployments write a first row for ``pending``, some do not.
         written = states if self._chance(0.5) else states[1:]
         befores = [None, *states] if written is states else states
@@ -187,11 +189,12 @@ class _Maker:
         """Let a back-off end now, or a microsecond before or after."""
         random = self._random
         end = self._at + random.choice((-1, 0, 1)) * _TICK
-        if step.backoff_request_seconds is not None and self._chance(0.5):
-            step.last_attempted_at = end - timedelta(seconds=step.backoff_request_seconds)
-        elif step.transitions and step.transitions[-1].to_state in {"error", "waiting_for_retry"}:
-            exponent = min(1 if step.attempts is None else step.attempts, 6)
-            longest = random.choice((30, 60))
-            failures = [move for move in step.transitions if move.to_state == "error"]
-            for move in failures[-1:]:
-                move.created_at = end - timedelta(seconds=min(2**exponent, longest))
+        failures = [move for move in step.transitions if move.to_state == "error"]
+        if failures and self._chance(0.7):
+            exponent = 1 if step.attempts is None else min(step.attempts, 6)
+            longest = {Generation.ENGINE: 30, Generation.CORE: 60}[self.world.generation]
+            seconds = min(2**exponent, random.choice((longest, 64)))
+            random.choice(failures).created_at = end - seconds * _SECOND
+            step.last_attempted_at = random.choice((None, step.last_attempted_at))
+        elif step.backoff_request_seconds is not None:
+            step.last_attempted_at = end - step.backoff_request_seconds * _SECOND

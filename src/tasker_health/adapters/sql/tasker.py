@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +31,7 @@ from tasker_health.domain.reasons import Reason
 from tasker_health.domain.status import Activity, PerformanceMetrics, SystemHealth, Vitals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -52,14 +53,17 @@ class _Questions:
     """
 
     buckets: Mapping[str, str]
-    states: TextClause = attrs.field(converter=text)
-    open_work: TextClause = attrs.field(converter=text)
-    window: TextClause = attrs.field(converter=text)
+    states: TextClause
+    open_work: TextClause
+    window: TextClause
 
 
 _QUESTIONS: Final = {
     (dialect, generation): _Questions(
-        buckets=sql.BUCKETS, states=sql.STATES, open_work=sql.OPEN_WORK, window=sql.WINDOW
+        buckets=sql.BUCKETS,
+        states=text(sql.STATES),
+        open_work=text(sql.OPEN_WORK),
+        window=text(sql.WINDOW),
     )
     for dialect, generation, sql in (
         ("postgresql", Generation.ENGINE, postgres_engine),
@@ -130,14 +134,15 @@ class SqlTaskerView:
         self._at = at
         self._moment = _text if connection.dialect.name == "sqlite" else _naive
         self._asking = asyncio.Lock()
-        self._answers: dict[tuple[TextClause, float], Sequence[Row[Any]]] = {}
+        self._answers: dict[tuple[TextClause, float], Sequence[Row[*tuple[Any, ...]]]] = {}
 
     async def counts(self) -> SystemHealth:
         """Count all tasks by state, and the steps that wait for a retry."""
-        states = await self._ask(self._questions.states)
+        rows = await self._ask(self._questions.states)
+        states: dict[str | None, int] = {row[0]: row[1] for row in rows}
         (work,) = await self._ask(self._questions.open_work)
-        tasks = self._in_buckets({state: count for state, count in states if state is not None})
-        (total,) = (count for state, count in states if state is None)
+        total = states.pop(None)
+        tasks = self._in_buckets(states)
         return SystemHealth(
             total_tasks=total,
             # Those that never moved are pending too: what is left of the total.
@@ -181,7 +186,9 @@ class SqlTaskerView:
             with _classified():
                 return await measure_vitals(self._connection)
 
-    async def _ask(self, question: TextClause, window_seconds: float = 0) -> Sequence[Row[Any]]:
+    async def _ask(
+        self, question: TextClause, window_seconds: float = 0
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
         """Run a statement, or give again what it gave in this view before."""
         async with self._asking:
             if (question, window_seconds) not in self._answers:
@@ -193,14 +200,14 @@ class SqlTaskerView:
                 self._answers[question, window_seconds] = result.all()
             return self._answers[question, window_seconds]
 
-    def _in_buckets(self, states: Mapping[str, int]) -> Counter[str]:
+    def _in_buckets(self, states: Mapping[str | None, int]) -> Counter[str]:
         """Add up the states; one that Tasker does not have leaves no true report."""
         buckets = self._questions.buckets
         if strange := states.keys() - buckets.keys():
-            raise SourceError(Reason.FAILED) from ValueError(f"task states {sorted(strange)}")
+            raise SourceError(Reason.FAILED) from ValueError(f"task states {strange}")
         tasks: Counter[str] = Counter()
-        for state, count in states.items():
-            tasks[buckets[state]] += count
+        for state, bucket in buckets.items():
+            tasks[bucket] += states.get(state, 0)
         return tasks
 
 

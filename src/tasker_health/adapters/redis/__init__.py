@@ -1,0 +1,8 @@
+"""The shared status in Redis or Valkey."""
+
+from __future__ import annotations
+
+from tasker_health.adapters.redis.cache import RedisStatusCache
+from tasker_health.adapters.redis.opening import open_redis_cache
+
+__all__ = ["RedisStatusCache", "open_redis_cache"]
