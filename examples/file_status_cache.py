@@ -15,7 +15,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from tasker_health.domain.errors import CacheError
+from tasker_health import CacheError
 from tasker_health.domain.reasons import Reason
 from tasker_health.formats.snapshot import LARGEST_BYTES, decode, encode
 

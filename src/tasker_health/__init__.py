@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tasker_health.domain.checks import CheckResult, CheckStatus, HealthCheck
     from tasker_health.domain.database import DatabaseExpectations, DatabaseFacts, Generation
-    from tasker_health.domain.errors import ConfigurationError, SourceError, TaskerHealthError
+    from tasker_health.domain.errors import (
+        CacheError,
+        ConfigurationError,
+        InvalidCredentialsError,
+        SourceError,
+        TaskerHealthError,
+    )
     from tasker_health.domain.permissions import ANONYMOUS, Credentials, Permission, Principal
     from tasker_health.domain.readiness import LivenessReport, ReadinessReport
     from tasker_health.domain.reasons import Reason
@@ -39,6 +45,7 @@ __all__ = [
     "ANONYMOUS",
     "Activity",
     "AuthSettings",
+    "CacheError",
     "CheckResult",
     "CheckStatus",
     "ConfigurationError",
@@ -50,6 +57,7 @@ __all__ = [
     "HealthCheck",
     "HealthService",
     "HealthSettings",
+    "InvalidCredentialsError",
     "LivenessReport",
     "PerformanceMetrics",
     "Permission",
@@ -71,7 +79,13 @@ __all__ = [
 _HOMES = {
     "checks": ("CheckResult", "CheckStatus", "HealthCheck"),
     "database": ("DatabaseExpectations", "DatabaseFacts", "Generation"),
-    "errors": ("ConfigurationError", "SourceError", "TaskerHealthError"),
+    "errors": (
+        "CacheError",
+        "ConfigurationError",
+        "InvalidCredentialsError",
+        "SourceError",
+        "TaskerHealthError",
+    ),
     "permissions": ("ANONYMOUS", "Credentials", "Permission", "Principal"),
     "readiness": ("LivenessReport", "ReadinessReport"),
     "reasons": ("Reason",),

@@ -159,7 +159,7 @@ async def test_frozen_in_the_middle_of_a_use(
 async def test_out_of_memory(cache: RedisStatusCache, admin: Redis) -> None:
     """A full Redis takes no report, and still gives the one it has."""
     await admin.config_set("maxmemory", "1")
-    assert await fails(cache.put(REPORT, 600)) is Reason.FAILED
+    assert await fails(cache.put(REPORT, 600)) is Reason.OUT_OF_MEMORY
     assert await cache.get() == REPORT
     await admin.config_set("maxmemory", "0")
     await cache.put(REPORT, 600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -109,23 +110,25 @@ def test_no_reuse_is_never_fresh() -> None:
     assert none.freshness(5.0) is Freshness.STALE
 
 
-def test_cheap_and_far_from_expiry_is_not_renewed_early() -> None:
-    """Only a dear measurement or a near expiry makes a caller renew."""
-    assert not held(took_ms=0.0).due_early(114.9, draw=0.0)
-    assert not held(took_ms=100.0).due_early(100.0, draw=0.5)
-    assert held(took_ms=100.0).due_early(114.99, draw=0.5)
-    assert held(took_ms=10_000.0).due_early(110.0, draw=0.5)
+def test_a_report_is_renewed_just_before_it_runs_out() -> None:
+    """The lead is what measuring takes, and more by chance."""
+    assert held(took_ms=0.0).renewal_in(100.0, draw=0.5) == 15.0
+    assert held(took_ms=1000.0).renewal_in(100.0, draw=1.0) == 14.0
+    assert held(took_ms=1000.0).renewal_in(103.0, draw=math.exp(-2)) == pytest.approx(9.0)
 
 
-def test_the_luckiest_draw_renews_in_finite_time() -> None:
-    """A draw of exactly 0 is no error, and one of 1 never renews early."""
-    assert held(took_ms=1_000.0).due_early(100.0, draw=0.0)
-    assert not held(took_ms=1_000.0).due_early(114.999, draw=1.0)
+def test_however_dear_half_of_what_is_left_is_used() -> None:
+    """A measurement longer than the period does not measure without a pause."""
+    assert held(took_ms=60_000.0).renewal_in(100.0, draw=0.0) == 7.5
+    assert held(took_ms=60_000.0).renewal_in(120.0, draw=0.0) == 0.0
 
 
-@given(st.floats(0, 14.9), st.floats(0, 1), st.floats(0, 1))
-def test_a_smaller_draw_renews_no_later(later: float, one: float, other: float) -> None:
-    """Early expiration is monotone in the draw, as the rule of Vattani et al. is."""
+@given(st.floats(0, 20_000), st.floats(0, 30), st.floats(0, 1), st.floats(0, 1))
+def test_a_smaller_draw_renews_no_later(
+    took_ms: float, later: float, one: float, other: float
+) -> None:
+    """The lead is monotone in the draw, as in the rule of Vattani et al., and in time."""
     low, high = sorted((one, other))
-    entry = held(took_ms=500.0)
-    assert entry.due_early(100.0 + later, low) >= entry.due_early(100.0 + later, high)
+    entry, now = held(took_ms=took_ms), 100.0 + later
+    assert 0 <= entry.renewal_in(now, low) <= entry.renewal_in(now, high)
+    assert entry.renewal_in(now, high) <= max(0.0, entry.fresh_until - now)

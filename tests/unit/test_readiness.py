@@ -163,7 +163,7 @@ async def test_callers_at_once_share_one_run() -> None:
     """A thousand probes at the same moment are one run of the checks."""
     switch = Switch()
     switch.hold.clear()
-    bench = Bench(switch)
+    bench = Bench(switch, settings=HealthSettings(readiness_timeout_seconds=30))
     callers = [asyncio.create_task(bench.ready()) for _ in range(1000)]
     await asyncio.sleep(0)
     switch.hold.set()

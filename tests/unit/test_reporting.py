@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasker_health.adapters.clock import SystemClock
 from tasker_health.adapters.memory.cache import InMemoryStatusCache
 from tasker_health.domain.errors import CacheError, SourceError, StatusUnavailableError
 from tasker_health.domain.measuring import Measurer
@@ -47,6 +48,7 @@ class Source:
         self.completed = 0
         self.failing: Exception | None = None
         self.vitals_told = Vitals(round_trip_ms=1.0)
+        self.looked = asyncio.Event()
         self.on_look: Callable[[], None] | None = None
         self.let_go = asyncio.Event()
         self.let_go.set()
@@ -55,6 +57,7 @@ class Source:
     async def view(self, _: datetime) -> AsyncIterator[TaskerView]:
         """Open a view, when let go."""
         self.looks += 1
+        self.looked.set()
         if self.on_look is not None:
             self.on_look()
         await self.let_go.wait()
@@ -117,7 +120,7 @@ class Bench:
         source: Source,
         cache: StatusCache | None = None,
         *,
-        clock: ManualClock | None = None,
+        clock: Any = None,
         health: HealthSettings | None = None,
         draw: float = 1.0,
     ) -> None:
@@ -299,22 +302,55 @@ async def test_a_measurement_that_hangs_is_ended() -> None:
     assert (await bench.ask()).cached is False
 
 
-async def test_near_the_expiry_one_caller_renews_for_all() -> None:
-    """An early refresh goes on in the background; its caller is served from hand."""
-    bench = Bench(Source())
-    bench.source.on_look = lambda: bench.clock.advance(1)
+class QuickBench(Bench):
+    """On the machine's own clock, with a short period, so that renewals come by themselves."""
+
+    def __init__(self, source: Source, *, warm: float) -> None:
+        health = HealthSettings(cache_duration_seconds=0.05, status_keep_warm_seconds=warm)
+        super().__init__(source, health=health, clock=SystemClock())
+
+    async def settle(self, looks: int) -> None:
+        """Wait until the source was looked at so often."""
+        async with asyncio.timeout(10):
+            while self.source.looks < looks:
+                self.source.looked.clear()
+                await self.source.looked.wait()
+        await turns()
+
+
+async def test_while_anybody_asks_the_report_is_renewed_in_the_background() -> None:
+    """Who polls finds a fresh report in hand and never waits for one."""
+    bench = QuickBench(Source(), warm=60)
+    assert (await bench.ask()).cached is False
+    for looks in (2, 3, 4):
+        bench.source.completed = looks
+        await bench.settle(looks)
+        answer = await bench.reporter.answer()
+        assert (answer.cached, answer.stale) == (True, False)
+        assert answer.report.snapshot.system_health.total_tasks == looks
+    await bench.reporter.aclose()
+
+
+async def test_when_nobody_asks_nothing_is_measured() -> None:
+    """A process that nobody asks leaves the database alone."""
+    bench = QuickBench(Source(), warm=0)
     await bench.ask()
-    bench.source.on_look = None
-    bench.source.completed = 9
-    bench.clock.advance(14.5)
-    bench.draw = 0.5
-    answer = await bench.ask()
-    assert (answer.cached, answer.report.snapshot.system_health.total_tasks) == (True, 0)
-    assert bench.source.looks == 2
-    bench.draw = 1.0
-    bench.clock.advance(10)
-    assert await bench.tasks() == 9
-    assert bench.source.looks == 2
+    await asyncio.sleep(0.2)
+    assert bench.source.looks == 1
+
+
+async def test_a_background_renewal_that_fails_is_tried_by_the_next_caller() -> None:
+    """The failure is noted, the old report bridges it, and asking goes on."""
+    bench = QuickBench(Source(), warm=60)
+    await bench.ask()
+    bench.source.failing = SourceError(Reason.REFUSED)
+    await bench.settle(2)
+    await asyncio.sleep(0.06)
+    assert (await bench.ask()).stale
+    bench.source.failing = None
+    await asyncio.sleep(0.5)
+    assert (await bench.ask()).stale is False
+    await bench.reporter.aclose()
 
 
 async def test_two_processes_share_one_measurement() -> None:

@@ -22,6 +22,7 @@ def test_defaults_are_the_guides_and_the_designs() -> None:
         "readiness_retry_seconds": 0.25,
         "status_timeout_seconds": 2.0,
         "status_patience_seconds": 0.08,
+        "status_keep_warm_seconds": 90.0,
         "measurement_timeout_seconds": 10.0,
         "measurement_rest_seconds": 0.5,
         "cache_timeout_seconds": 0.025,

@@ -15,7 +15,7 @@ class Changed:
 
     Args:
         subject: what: ``readiness``, ``check:NAME``, ``status_source``, ``status_cache``,
-            ``verdict``, ``authenticator``, ``coordinator``.
+            ``verdict``, ``authenticator``, ``coordinator``, ``endpoint:NAME``.
         before: what it was; empty the first time.
         after: what it is.
         reason: the public reason, where it turned bad.

@@ -4,17 +4,17 @@ A report travels between processes with wall-clock times, which may disagree or 
 each process reads them once, clamps what is left to what the settings allow, and from
 then on counts on its own monotonic clock.
 
-Early refresh is the probabilistic early expiration of Vattani, Chierichetti and Lowenstein
-(*Optimal Probabilistic Cache Stampede Prevention*, VLDB 2015): the nearer the expiry and
-the dearer the measurement, the likelier one caller renews the report for all before it
-runs out.
+A report that is asked for is renewed before it runs out, by a lead that is drawn as in the
+probabilistic early expiration of Vattani, Chierichetti and Lowenstein (*Optimal
+Probabilistic Cache Stampede Prevention*, VLDB 2015): longer the dearer the measurement, and
+different in every process, so that one renews for all.
 """
 
 from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tasker_health.domain.settings import HealthSettings
 
 __all__ = ["Freshness", "HeldReport", "hold"]
+
+_LEAST_DRAW: Final = 1e-12
 
 
 class Freshness(StrEnum):
@@ -56,15 +58,17 @@ class HeldReport:
             return Freshness.FRESH
         return Freshness.STALE if monotonic < self.stale_until else Freshness.EXPIRED
 
-    def due_early(self, monotonic: float, draw: float) -> bool:
-        """Tell whether this caller should renew a report that is still fresh.
+    def renewal_in(self, monotonic: float, draw: float) -> float:
+        """Tell in how many seconds to renew it, so that it never runs out; ≥ 0.
 
         Args:
             monotonic: now.
             draw: a random number in 0..1.
         """
+        left = self.fresh_until - monotonic
         took_seconds = self.report.snapshot.took_ms / 1000
-        return monotonic - took_seconds * math.log(max(draw, 1e-12)) >= self.fresh_until
+        lead = took_seconds * (1 - math.log(max(draw, _LEAST_DRAW)))
+        return max(0.0, left - min(lead, left / 2))
 
 
 def hold(

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     READ_ONLY = "read_only"
     DISK_FULL = "disk_full"
+    OUT_OF_MEMORY = "out_of_memory"
     LOCKED = "locked"
     # What stands in the database.
     PENDING = "pending"
@@ -60,6 +61,7 @@ ADVICE: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.TOO_MANY_CONNECTIONS: "no connection is left: raise max_connections or pool less",
         Reason.READ_ONLY: "it takes no writes: a standby, or default_transaction_read_only",
         Reason.DISK_FULL: "the server's disk is full",
+        Reason.OUT_OF_MEMORY: "the server is out of memory: raise its limit or let it evict",
         Reason.LOCKED: "another session holds a lock that we waited for",
         Reason.PENDING: "tables, columns or migrations are missing: run Tasker's migrations",
         Reason.FAILED_MIGRATION: "a migration stopped half-way: repair it and run it again",

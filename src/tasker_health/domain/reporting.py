@@ -9,13 +9,16 @@ The way of a request::
         none ─────────────────────────────────────────────────► StatusUnavailableError
 
 Tasker is asked by one flight at a time, never on behalf of one request: a request waits
-for it only so long. Access was decided before anything here runs.
+for it only so long. While anybody asks, the report is renewed in the background just
+before it expires, so that who polls never waits; when nobody does, nothing is measured.
+Access was decided before anything here runs.
 
 Source: guide, *Status Endpoint* and *Cache Configuration*.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from typing import TYPE_CHECKING, Final
@@ -57,15 +60,18 @@ class StatusReporter:
         *,
         clock: Clock,
         settings: HealthSettings,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] | None = None,
     ) -> None:
         self._measurer = measurer
         self._shared = shared
         self._clock = clock
         self._settings = settings
-        self._draw = draw
+        # A generator of its own: the host may have seeded the one that all share.
+        self._draw: Final = draw or random.Random().random  # noqa: S311  no secret hangs on it
         self._flight: Final = Flight[_Landed]()
         self._held: HeldReport | None = None
+        self._wanted_until = float("-inf")
+        self._renewal: asyncio.TimerHandle | None = None
 
     async def answer(self) -> StatusAnswer:
         """Give the best report there is.
@@ -74,9 +80,8 @@ class StatusReporter:
             StatusUnavailableError: there is none, not even a stale one.
         """
         held, now = self._held, self._clock.monotonic()
+        self._wanted_until = now + self._settings.status_keep_warm_seconds
         if held is not None and held.freshness(now) is Freshness.FRESH:
-            if held.due_early(now, self._draw()) and not self._measurer.resting_seconds:
-                self._flight.begin(self._renew)
             return StatusAnswer(report=held.report, cached=True)
         if self._measurer.resting_seconds and not self._flight.flying:
             return self._fallback(self._measurer.failure or Reason.UNKNOWN)
@@ -90,6 +95,8 @@ class StatusReporter:
 
     async def aclose(self) -> None:
         """End what is under way."""
+        if self._renewal is not None:
+            self._renewal.cancel()
         await self._flight.aclose()
         if self._shared is not None:
             await self._shared.aclose()
@@ -112,21 +119,30 @@ class StatusReporter:
     async def _renew(self) -> _Landed:
         """Take what another process measured since, else measure and share it."""
         if self._shared is not None and (found := await self._shared.get()) is not None:
-            held = self._hold(found)
-            if self._held is None or found.snapshot.at > self._held.report.snapshot.at:
-                self._held = held
-                if held.freshness(self._clock.monotonic()) is Freshness.FRESH:
-                    return _Landed(found, measured=False)
+            newer = self._held is None or found.snapshot.at > self._held.report.snapshot.at
+            if newer and self._hold(found) is Freshness.FRESH:
+                return _Landed(found, measured=False)
         report = await self._measurer.report(self._held.report if self._held else None)
-        self._held = self._hold(report)
+        self._hold(report)
         if self._shared is not None:
             self._shared.put_soon(report)
         return _Landed(report, measured=True)
 
-    def _hold(self, report: StatusReport) -> HeldReport:
-        return hold(
-            report,
-            at=self._clock.now(),
-            monotonic=self._clock.monotonic(),
-            settings=self._settings,
-        )
+    def _hold(self, report: StatusReport) -> Freshness:
+        """Take a report into hands, and see to it that it is renewed in time."""
+        now = self._clock.monotonic()
+        self._held = hold(report, at=self._clock.now(), monotonic=now, settings=self._settings)
+        freshness = self._held.freshness(now)
+        if freshness is Freshness.FRESH:
+            self._renew_in(self._held.renewal_in(now, self._draw()))
+        return freshness
+
+    def _renew_in(self, seconds: float) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        self._renewal = asyncio.get_running_loop().call_later(seconds, self._keep_warm)
+
+    def _keep_warm(self) -> None:
+        """Renew the report if anybody asked for it lately; a failure is the next caller's."""
+        if self._clock.monotonic() < self._wanted_until:
+            self._flight.begin(self._renew)

@@ -9,56 +9,17 @@ Source: guide, *Configuration Options* and *Security Configuration*.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from typing import Final
 
 import attrs
 
+from tasker_health.domain.bounds import number, ratio, seconds, switch, whole
 from tasker_health.domain.database import DatabaseExpectations
 from tasker_health.domain.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = ["AuthSettings", "HealthSettings", "Settings", "Thresholds"]
 
-_DAY = 86_400.0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _number(
-    low: float, high: float, unit: str, *, above: bool = False
-) -> Callable[[object, attrs.Attribute[float], float], None]:
-    """Accept a finite number of ``unit`` in low..high, or above low."""
-    start = f"above {low:g} and up" if above else f"from {low:g}"
-    allowed = f"a number of {unit} {start} to {high:g}"
-
-    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-        if not _is_number(value) or not low <= value <= high or (above and value == low):
-            raise ConfigurationError(attribute.name, repr(value), allowed)
-
-    return check
-
-
-def _seconds(low: float, high: float, *, above: bool = False) -> Callable[..., None]:
-    return _number(low, high, "seconds", above=above)
-
-
-def _ratio() -> Callable[..., None]:
-    return _number(0, 1, "parts of the whole", above=True)
-
-
-def _whole(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(attribute.name, repr(value), "a whole number, 1 or more")
-
-
-def _switch(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(attribute.name, repr(value), "true or false")
+_DAY: Final = 86_400.0
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +35,8 @@ class HealthSettings:
         readiness_retry_seconds: how long a bad one is.
         status_timeout_seconds: how long a request without any report waits for one.
         status_patience_seconds: how long a request that has an old report waits for a new.
+        status_keep_warm_seconds: how long after a request its report is renewed in the
+            background, so that whoever polls finds a fresh one; 0 for never.
         measurement_timeout_seconds: bound of one measurement, in the background.
         measurement_rest_seconds: how long a failed measurement is not tried again.
         cache_timeout_seconds: bound of one use of the shared cache.
@@ -81,18 +44,19 @@ class HealthSettings:
         metrics_window_seconds: how far the performance metrics and the failure share look back.
     """
 
-    status_requires_authentication: bool = attrs.field(default=False, validator=_switch)
-    cache_duration_seconds: float = attrs.field(default=15.0, validator=_seconds(0, _DAY))
-    readiness_timeout_seconds: float = attrs.field(default=0.1, validator=_seconds(0.01, 60))
-    readiness_reuse_seconds: float = attrs.field(default=1.0, validator=_seconds(0, 1))
-    readiness_retry_seconds: float = attrs.field(default=0.25, validator=_seconds(0, 1))
-    status_timeout_seconds: float = attrs.field(default=2.0, validator=_seconds(0.01, 60))
-    status_patience_seconds: float = attrs.field(default=0.08, validator=_seconds(0, 60))
-    measurement_timeout_seconds: float = attrs.field(default=10.0, validator=_seconds(0.01, 600))
-    measurement_rest_seconds: float = attrs.field(default=0.5, validator=_seconds(0, 60))
-    cache_timeout_seconds: float = attrs.field(default=0.025, validator=_seconds(0.001, 10))
-    max_stale_seconds: float = attrs.field(default=300.0, validator=_seconds(0, _DAY))
-    metrics_window_seconds: float = attrs.field(default=3600.0, validator=_seconds(1, 30 * _DAY))
+    status_requires_authentication: bool = attrs.field(default=False, validator=switch)
+    cache_duration_seconds: float = attrs.field(default=15.0, validator=seconds(0, _DAY))
+    readiness_timeout_seconds: float = attrs.field(default=0.1, validator=seconds(0.01, 60))
+    readiness_reuse_seconds: float = attrs.field(default=1.0, validator=seconds(0, 1))
+    readiness_retry_seconds: float = attrs.field(default=0.25, validator=seconds(0, 1))
+    status_timeout_seconds: float = attrs.field(default=2.0, validator=seconds(0.01, 60))
+    status_patience_seconds: float = attrs.field(default=0.08, validator=seconds(0, 60))
+    status_keep_warm_seconds: float = attrs.field(default=90.0, validator=seconds(0, _DAY))
+    measurement_timeout_seconds: float = attrs.field(default=10.0, validator=seconds(0.01, 600))
+    measurement_rest_seconds: float = attrs.field(default=0.5, validator=seconds(0, 60))
+    cache_timeout_seconds: float = attrs.field(default=0.025, validator=seconds(0.001, 10))
+    max_stale_seconds: float = attrs.field(default=300.0, validator=seconds(0, _DAY))
+    metrics_window_seconds: float = attrs.field(default=3600.0, validator=seconds(1, 30 * _DAY))
 
 
 @attrs.frozen(kw_only=True)
@@ -106,10 +70,10 @@ class AuthSettings:
         access_timeout_seconds: bound of authenticator and coordinator together.
     """
 
-    authorization_enabled: bool = attrs.field(default=False, validator=_switch)
+    authorization_enabled: bool = attrs.field(default=False, validator=switch)
     authorization_coordinator_class: str = ""
     authenticator_class: str = ""
-    access_timeout_seconds: float = attrs.field(default=1.0, validator=_seconds(0.01, 60))
+    access_timeout_seconds: float = attrs.field(default=1.0, validator=seconds(0.01, 60))
 
 
 @attrs.frozen(kw_only=True)
@@ -126,14 +90,14 @@ class Thresholds:
         degraded_response_time_ms: round trip to the database (guide, *Optimization Tips*).
     """
 
-    degraded_failed_share: float = attrs.field(default=0.05, validator=_ratio())
-    unhealthy_failed_share: float = attrs.field(default=0.5, validator=_ratio())
-    failed_share_minimum_tasks: int = attrs.field(default=20, validator=_whole)
-    unhealthy_connections_ratio: float = attrs.field(default=0.9, validator=_ratio())
-    degraded_blocked_seconds: float = attrs.field(default=300.0, validator=_seconds(0, _DAY))
-    unhealthy_stall_seconds: float = attrs.field(default=300.0, validator=_seconds(0, _DAY))
+    degraded_failed_share: float = attrs.field(default=0.05, validator=ratio())
+    unhealthy_failed_share: float = attrs.field(default=0.5, validator=ratio())
+    failed_share_minimum_tasks: int = attrs.field(default=20, validator=whole(1))
+    unhealthy_connections_ratio: float = attrs.field(default=0.9, validator=ratio())
+    degraded_blocked_seconds: float = attrs.field(default=300.0, validator=seconds(0, _DAY))
+    unhealthy_stall_seconds: float = attrs.field(default=300.0, validator=seconds(0, _DAY))
     degraded_response_time_ms: float = attrs.field(
-        default=200.0, validator=_number(0, 60_000, "milliseconds", above=True)
+        default=200.0, validator=number(0, 60_000, "milliseconds", above=True)
     )
 
     def __attrs_post_init__(self) -> None:

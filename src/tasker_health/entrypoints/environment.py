@@ -193,18 +193,19 @@ def _switch(given: _Given) -> bool:
     return found
 
 
-def _number(given: _Given) -> float:
-    """Read a number. A whole one stays whole, so that a setting may insist on it."""
+def _number(given: _Given) -> object:
+    """Read a number. A whole one stays whole, so that a setting may insist on it.
+
+    What is none is passed on as it is: the setting knows what is allowed.
+    """
     value = given.value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
     if isinstance(value, str) and value.isascii() and "_" not in value:
         for read in (int, float):
             try:
                 return read(value)
             except ValueError:
                 continue
-    raise given.refused("a whole number" if given.setting.kind in _WHOLE else "a number")
+    return value
 
 
 def _names(given: _Given) -> frozenset[str]:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
+from tasker_health.domain.bounds import seconds, whole
 from tasker_health.domain.errors import ConfigurationError
 from tasker_health.domain.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["CATALOGUE", "LOG_FORMATS", "VARIABLES", "Configuration", "Origin", "Setting"]
 
@@ -28,24 +26,6 @@ VARIABLES: Final = "TASKER_HEALTH_"
 LOG_FORMATS: Final = ("json", "console")
 _optional = attrs.validators.optional
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", re.ASCII)
-
-
-def _whole(low: int, high: int) -> Callable[[object, attrs.Attribute[int], int], None]:
-    def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-        if type(value) is not int or not low <= value <= high:  # True is no number of things
-            allowed = f"a whole number from {low} to {high}"
-            raise ConfigurationError(attribute.name, repr(value), allowed)
-
-    return check
-
-
-def _seconds(low: float, high: float) -> Callable[[object, attrs.Attribute[float], float], None]:
-    def check(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-        if not low <= value <= high:  # not a number is not in between either
-            allowed = f"a number of seconds from {low:g} to {high:g}"
-            raise ConfigurationError(attribute.name, repr(value), allowed)
-
-    return check
 
 
 def _prefix(_: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -113,14 +93,14 @@ class Configuration:
         default="", repr=False, metadata=_in("database", secret=True), converter=_stripped
     )
     pool_size: int | None = attrs.field(
-        default=None, validator=_optional(_whole(1, 100)), metadata=_in("database")
+        default=None, validator=_optional(whole(1, 100)), metadata=_in("database")
     )
     checkout_timeout_seconds: float | None = attrs.field(
-        default=None, validator=_optional(_seconds(0.01, 600)), metadata=_in("database")
+        default=None, validator=_optional(seconds(0.01, 600)), metadata=_in("database")
     )
     prepared_statements: bool | None = attrs.field(default=None, metadata=_in("database"))
     connect_timeout_seconds: float | None = attrs.field(
-        default=None, validator=_optional(_seconds(0.01, 600)), metadata=_in("database")
+        default=None, validator=_optional(seconds(0.01, 600)), metadata=_in("database")
     )
     cache_url: str = attrs.field(
         default="memory://", repr=False, metadata=_in("cache", secret=True), converter=_stripped
@@ -132,7 +112,7 @@ class Configuration:
         converter=_without_root,
     )
     drain_delay_seconds: float = attrs.field(
-        default=8.0, validator=_seconds(0, 600), metadata=_in("server")
+        default=8.0, validator=seconds(0, 600), metadata=_in("server")
     )
     log_format: Literal["json", "console"] = attrs.field(
         default="json", validator=_log_format, metadata=_in("server")

@@ -24,6 +24,7 @@ _KINDS: Final[tuple[tuple[type[BaseException], Reason], ...]] = (
     (vendor.AuthorizationError, Reason.AUTH),
     (vendor.NoPermissionError, Reason.AUTH),
     (vendor.MaxConnectionsError, Reason.TOO_MANY_CONNECTIONS),
+    (vendor.OutOfMemoryError, Reason.OUT_OF_MEMORY),
     (vendor.ReadOnlyError, Reason.READ_ONLY),
     (vendor.ClusterDownError, Reason.RECOVERING),
     (vendor.MasterDownError, Reason.RECOVERING),

@@ -56,6 +56,7 @@ _STATES: Final[Mapping[str, Reason]] = {
     "42703": Reason.PENDING,
     "42P01": Reason.PENDING,
     "53100": Reason.DISK_FULL,
+    "53200": Reason.OUT_OF_MEMORY,
     "53300": Reason.TOO_MANY_CONNECTIONS,
     "55P03": Reason.LOCKED,
     "57014": Reason.TIMEOUT,
