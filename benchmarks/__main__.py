@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import endpoints
+from benchmarks import endpoints, token_timing
 
 endpoints.main()
+print()
+token_timing.main()

@@ -72,7 +72,7 @@ def serve(port: int) -> None:
         clock=SystemClock(),
         journal=RecordingJournal(),
         authenticator=AnonymousAuthenticator(),
-        coordinator=PermissionCoordinator(),
+        coordinator=PermissionCoordinator,
     )
     health = HealthApp(service)
 

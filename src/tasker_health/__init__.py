@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tasker_health.domain.checks import CheckResult, CheckStatus, HealthCheck
+    from tasker_health.domain.coordination import BaseCoordinator, Resources
     from tasker_health.domain.database import DatabaseExpectations, DatabaseFacts, Generation
     from tasker_health.domain.errors import (
         CacheError,
         ConfigurationError,
+        ForbiddenError,
         InvalidCredentialsError,
         SourceError,
         TaskerHealthError,
@@ -40,11 +42,14 @@ if TYPE_CHECKING:
         Verdict,
         Vitals,
     )
+    from tasker_health.entrypoints.environment import read_configuration
+    from tasker_health.entrypoints.server import open_service
 
 __all__ = [
     "ANONYMOUS",
     "Activity",
     "AuthSettings",
+    "BaseCoordinator",
     "CacheError",
     "CheckResult",
     "CheckStatus",
@@ -53,6 +58,7 @@ __all__ = [
     "DatabaseExpectations",
     "DatabaseFacts",
     "Finding",
+    "ForbiddenError",
     "Generation",
     "HealthCheck",
     "HealthService",
@@ -64,6 +70,7 @@ __all__ = [
     "Principal",
     "ReadinessReport",
     "Reason",
+    "Resources",
     "Settings",
     "Snapshot",
     "SourceError",
@@ -74,24 +81,28 @@ __all__ = [
     "Thresholds",
     "Verdict",
     "Vitals",
+    "open_service",
+    "read_configuration",
 ]
 
 _HOMES = {
-    "checks": ("CheckResult", "CheckStatus", "HealthCheck"),
-    "database": ("DatabaseExpectations", "DatabaseFacts", "Generation"),
-    "errors": (
+    "domain.checks": ("CheckResult", "CheckStatus", "HealthCheck"),
+    "domain.coordination": ("BaseCoordinator", "Resources"),
+    "domain.database": ("DatabaseExpectations", "DatabaseFacts", "Generation"),
+    "domain.errors": (
         "CacheError",
         "ConfigurationError",
+        "ForbiddenError",
         "InvalidCredentialsError",
         "SourceError",
         "TaskerHealthError",
     ),
-    "permissions": ("ANONYMOUS", "Credentials", "Permission", "Principal"),
-    "readiness": ("LivenessReport", "ReadinessReport"),
-    "reasons": ("Reason",),
-    "service": ("HealthService",),
-    "settings": ("AuthSettings", "HealthSettings", "Settings", "Thresholds"),
-    "status": (
+    "domain.permissions": ("ANONYMOUS", "Credentials", "Permission", "Principal"),
+    "domain.readiness": ("LivenessReport", "ReadinessReport"),
+    "domain.reasons": ("Reason",),
+    "domain.service": ("HealthService",),
+    "domain.settings": ("AuthSettings", "HealthSettings", "Settings", "Thresholds"),
+    "domain.status": (
         "Activity",
         "Finding",
         "PerformanceMetrics",
@@ -102,6 +113,8 @@ _HOMES = {
         "Verdict",
         "Vitals",
     ),
+    "entrypoints.environment": ("read_configuration",),
+    "entrypoints.server": ("open_service",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -109,7 +122,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.domain.{_HOME[name]}"), name)
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

@@ -11,18 +11,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from tests.integration.servers import (
-    POSTGRES_URL,
-    OwnPostgresServer,
-    PostgresServer,
-    RedisServer,
-    find_postgres,
-)
+from tests.integration.postgres_programs import POSTGRES_URL, find_postgres
+from tests.integration.postgres_server import OwnPostgresServer, PostgresServer
+from tests.integration.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.integration.servers import Installation
+    from tests.integration.postgres_programs import Installation
 
 
 class StartRedis(Protocol):
@@ -75,14 +71,17 @@ def postgres(postgres_servers: Callable[[str], PostgresServer]) -> Iterator[OwnP
     assert isinstance(server, OwnPostgresServer)
     yield server
     server.thaw()
+    server.drop_databases()
 
 
 @pytest.fixture
 def any_postgres(
     postgres_servers: Callable[[str], PostgresServer], request: pytest.FixtureRequest
-) -> PostgresServer:
+) -> Iterator[PostgresServer]:
     """Give each major version in turn."""
-    return postgres_servers(request.param)
+    server = postgres_servers(request.param)
+    yield server
+    server.drop_databases()
 
 
 @pytest.fixture

@@ -76,10 +76,12 @@ class Served:
         finally:
             connection.close()
 
-    def wait_for(self, endpoint: str, status: int, *, within_seconds: float = 10.0) -> Answer:
+    def wait_for(
+        self, endpoint: str, status: int, *, within_seconds: float = 10.0, **headers: str
+    ) -> Answer:
         """Ask as a probe does, again and again, until it answers so."""
         deadline = time.monotonic() + within_seconds
-        while (answer := self.ask(endpoint)).status != status:
+        while (answer := self.ask(endpoint, **headers)).status != status:
             assert time.monotonic() < deadline, f"{endpoint} stays {answer.status}: {answer.body!r}"
             time.sleep(0.05)
         return answer

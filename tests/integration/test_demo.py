@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -29,9 +29,9 @@ from tasker_health.domain.settings import Thresholds
 from tasker_health.domain.verdict import evaluate
 from tasker_health.simulation.catalog import Recipe, StepPlan
 from tasker_health.simulation.claiming import MARK
-from tasker_health.simulation.demo import HISTORY, prepared_demo
+from tasker_health.simulation.demo import HISTORY, Demo, prepared_demo
 from tasker_health.simulation.living import MoveWriter
-from tasker_health.simulation.moves import apply
+from tasker_health.simulation.moves import TaskCreated, apply
 from tasker_health.simulation.schema import ddl
 from tasker_health.simulation.workload import moves
 from tasker_health.testing.doubles import ManualClock
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sqlalchemy.ext.asyncio import AsyncEngine
-    from tests.integration.servers import OwnPostgresServer, PostgresServer
+    from tests.integration.postgres_server import OwnPostgresServer, PostgresServer
 
     from tasker_health.adapters.sql.opening import Database
     from tasker_health.domain.ports import Tasker
@@ -185,6 +185,12 @@ async def test_postgres_equals_the_world(
         await check_every_prefix(engine, generation)
 
 
+def dumped(path: Path) -> str:
+    """Write down all that a SQLite file holds."""
+    with closing(sqlite3.connect(path)) as connection:
+        return "\n".join(connection.iterdump())
+
+
 async def test_a_move_is_all_or_nothing(tmp_path: Path) -> None:
     """A move that cannot be made leaves no flipped flag behind, and is known to stand there."""
     path = tmp_path / "tasker.sqlite3"
@@ -194,11 +200,11 @@ async def test_a_move_is_all_or_nothing(tmp_path: Path) -> None:
         for move in islice(moves(Generation.ENGINE, seed=1, begin=BEGIN, recipes=BUSY), 60):
             await writer.write(move)
             happened.append(move)
-        before = "\n".join(sqlite3.connect(path).iterdump())
+        before = dumped(path)
         for move in happened:
             with pytest.raises(IntegrityError):
                 await writer.write(move)
-        assert "\n".join(sqlite3.connect(path).iterdump()) == before
+        assert dumped(path) == before
 
 
 async def test_embedded_demo_lives() -> None:
@@ -258,7 +264,10 @@ async def test_postgres_demo_lives(postgres: OwnPostgresServer, generation: Gene
         async with asyncio.timeout(60):
             await more_tasks_than(database, before)
         running.cancel()
-    assert postgres.sessions("tasker-health-demo") == []
+        await asyncio.wait({running})
+    async with asyncio.timeout(10):
+        while postgres.sessions("tasker-health-demo"):  # noqa: ASYNC110  the server tells no event
+            await asyncio.sleep(0.02)
 
 
 async def test_begins_anew_where_a_demo_was(postgres: OwnPostgresServer) -> None:
@@ -330,6 +339,22 @@ async def test_outlives_a_crash_of_the_database(postgres: OwnPostgresServer) -> 
             await more_tasks_than(database, before)
         assert not running.done()
         running.cancel()
+
+
+async def test_a_move_that_stands_there_is_not_made_twice() -> None:
+    """When the answer to a write was lost, and not the write, the work goes on after it."""
+    async with prepared_demo(clock=CLOCK) as demo, reader_of(demo.database_url) as database:
+        before = await total(database)
+        new = TaskCreated(at=CLOCK.now(), task_id=10_000_000, name="twice", steps=())
+        work = iter([new, new, attrs.evolve(new, task_id=10_000_001)])
+        await Demo(
+            database_url=demo.database_url,
+            generation=demo.generation,
+            writer=demo._writer,
+            work=work,
+            clock=CLOCK,
+        ).run()
+        assert await total(database) == before + 2
 
 
 async def test_ends_while_the_database_is_frozen(postgres: OwnPostgresServer) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 import pytest
-from tests.integration.servers import PASSWORD
+from tests.integration.postgres_server import PASSWORD
 
 from tasker_health.adapters.auth import AnonymousAuthenticator, PermissionCoordinator
 from tasker_health.adapters.clock import SystemClock
@@ -32,9 +32,9 @@ from tasker_health.testing.doubles import RecordingJournal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from tests.integration.servers import OwnPostgresServer, PostgresServer
+    from tests.integration.postgres_server import OwnPostgresServer, PostgresServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.faults]
 
 HERE: Final = Path(__file__).parent
 BUDGET_SECONDS: Final = 0.1
@@ -85,7 +85,7 @@ async def watched(url: str) -> AsyncIterator[Watched]:
         clock=clock,
         journal=journal,
         authenticator=AnonymousAuthenticator(),
-        coordinator=PermissionCoordinator(),
+        coordinator=PermissionCoordinator,
     )
     try:
         yield Watched(service, database, journal, name)

@@ -12,6 +12,7 @@ from psycopg.errors import UndefinedTable
 
 from tasker_health.adapters.clock import SystemClock
 from tasker_health.adapters.sql.opening import Database, DatabaseOptions, open_database
+from tasker_health.adapters.sql.probe import SqlDatabaseProbe
 from tasker_health.domain.database import DatabaseExpectations, Generation, judge
 from tasker_health.domain.errors import ConfigurationError, SourceError
 from tasker_health.domain.reasons import Reason
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.integration.servers import PostgresServer
+    from tests.integration.postgres_server import PostgresServer
 
     from tasker_health.domain.checks import CheckResult
     from tasker_health.domain.ports import Clock
@@ -44,9 +45,11 @@ async def opened(
     expectations: DatabaseExpectations | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Database]:
-    """Open a database for a test."""
+    """Open a database for a test, that a busy machine gets the time for."""
     database = open_database(
-        DatabaseOptions(target=url), expectations or DatabaseExpectations(), clock or SystemClock()
+        DatabaseOptions(target=url, readiness_timeout_seconds=5.0),
+        expectations or DatabaseExpectations(),
+        clock or SystemClock(),
     )
     try:
         yield database
@@ -159,6 +162,28 @@ async def test_a_role_that_may_not_read_is_forbidden(
             database=name_of(url),
         )
         assert await reasons(database) == WELL
+
+
+async def test_the_list_of_migrations_must_be_readable_where_it_matters(
+    postgres: PostgresServer,
+) -> None:
+    """Who expects migrations and may not read the list is told which table it is."""
+    url = postgres.create_database(Generation.ENGINE)
+    role = f"reader_{name_of(url)}"
+    postgres.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'canary'",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        f"REVOKE ALL ON schema_migrations FROM {role}",
+        database=name_of(url),
+    )
+    url = postgres.url(name_of(url), user=role, password="canary")
+    async with opened(url) as database:
+        assert await reasons(database) == WELL
+    expectations = DatabaseExpectations(expected_migrations=(ENGINE_MIGRATIONS[0],))
+    async with opened(url, expectations) as database:
+        facts = await database.probe.observe()
+    assert facts.unreadable == ("schema_migrations",)
+    assert told(judge(facts, expectations))["migrations"] is Reason.FORBIDDEN
 
 
 @pytest.mark.parametrize("schema", ["public", "tasker"])
@@ -331,6 +356,89 @@ def until_gone(postgres: PostgresServer, name: str) -> None:
         )
 
 
+async def test_a_server_that_hangs_up_on_every_question(postgres: PostgresServer) -> None:
+    """A connection lost twice in one question is no stale one: the server is recovering."""
+    url = postgres.create_database(Generation.ENGINE)
+    async with hanging_up_proxy(postgres.host, postgres.port) as (port, lost):
+        proxied = url.replace(f":{postgres.port}/", f":{port}/") + "?sslmode=disable"
+        async with opened(proxied) as database:
+            with pytest.raises(SourceError) as raised:
+                await database.probe.observe()
+    assert raised.value.reason is Reason.RECOVERING
+    assert len(lost) == 2
+
+
+@asynccontextmanager
+async def hanging_up_proxy(host: str, port: int) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Stand between client and server, and hang up as soon as the probe's question comes."""
+    lost: list[bytes] = []
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (data := await reader.read(65_536)) and b"pg_is_in_recovery" not in data:
+            writer.write(data)
+        lost.extend([data] if data else [])
+        writer.close()
+
+    async def give_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, port)
+        await asyncio.gather(forward(reader, back), give_back(there, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], lost
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """Take connections and never say a word; tell when there is one."""
+    called, over = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.set()
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], called
+        over.set()
+
+
+async def test_closing_ends_a_question_that_waits_to_connect() -> None:
+    """Who asks while the database is closed is told so, and does not wait for a connection."""
+    async with (
+        silent_server() as (port, called),
+        opened(f"postgresql://someone@127.0.0.1:{port}/some") as database,
+    ):
+        asking = asyncio.ensure_future(database.probe.observe())
+        await called.wait()
+        await database.aclose()
+        with pytest.raises(SourceError) as raised:
+            await asking
+    assert raised.value.reason is Reason.FAILED
+
+
+async def test_a_driver_that_counts_in_whole_seconds_is_not_waited_for() -> None:
+    """An attempt ends when it was told to, though psycopg waits for two seconds at least."""
+    async with silent_server() as (port, _):
+        options = DatabaseOptions(
+            target=f"postgresql+psycopg://someone@127.0.0.1:{port}/some",
+            connect_timeout_seconds=0.1,
+        )
+        database = open_database(options, DatabaseExpectations(), SystemClock())
+        with pytest.raises(SourceError) as raised:
+            await database.probe.observe()
+        assert str(raised.value.__cause__) == "no connection in time"
+        await database.aclose()
+    assert raised.value.reason is Reason.TIMEOUT
+
+
 # SQLite, the embedded default.
 
 
@@ -406,3 +514,15 @@ def test_sqlite_holds_no_core() -> None:
             DatabaseExpectations(tasker_schema=Generation.CORE),
             SystemClock(),
         )
+
+
+async def test_a_connection_that_came_too_late_is_hung_up(sqlite_file: Path) -> None:
+    """A connection that is there when nobody waits for it any more is ended."""
+    async with opened(sqlite_url(sqlite_file)) as database:
+        probe = database.probe
+        assert isinstance(probe, SqlDatabaseProbe)
+        opening = asyncio.ensure_future(probe._open())
+        probe._see_off(opening, (5.0, 6.0))
+        line = await opening
+        await asyncio.sleep(0)  # whoever was told to look at the end comes first
+        assert line.closed

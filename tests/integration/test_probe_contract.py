@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tests.integration.servers import PostgresServer
+    from tests.integration.postgres_server import PostgresServer
 
     from tasker_health.domain.ports import DatabaseProbe
 

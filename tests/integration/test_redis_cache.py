@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.conftest import StartRedis
-    from tests.integration.servers import RedisServer
+    from tests.integration.redis_server import RedisServer
 
     from tasker_health.domain.ports import StatusCache
 
@@ -60,7 +60,7 @@ async def admin(redis_server: RedisServer) -> AsyncIterator[Redis]:
 class TestContract(StoredStatusCacheContract):
     """The promises of the port, kept by Redis and by Valkey."""
 
-    keep_seconds = 0.2
+    keep_seconds = 0.6
 
     @pytest.fixture(params=["any", "valkey"])
     def server(

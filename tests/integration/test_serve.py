@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.postgres_server import PASSWORD
 from tests.integration.served import COMMAND, Served, environment, served
-from tests.integration.servers import PASSWORD
 
 from tasker_health.domain.database import Generation
 from tasker_health.simulation.schema import ddl
@@ -19,7 +20,8 @@ from tasker_health.simulation.schema import ddl
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.servers import OwnPostgresServer, RedisServer
+    from tests.integration.postgres_server import OwnPostgresServer
+    from tests.integration.redis_server import RedisServer
 
 GUIDE_CHECKS = ["database", "migrations", "configuration"]
 
@@ -190,15 +192,15 @@ def _alive(pid: int) -> bool:
 def test_sigterm_drains(tmp_path: Path, postgres: OwnPostgresServer, workers: str) -> None:
     """After SIGTERM readiness says so on new connections, all else is answered, and it ends."""
     url = postgres.create_database(Generation.ENGINE)
-    settings = {"database_url": url, "drain_delay_seconds": 1.5}
+    settings = {"database_url": url, "drain_delay_seconds": 3}
     with served(tmp_path, "serve", "--workers", workers, **settings) as service:
         service.wait_for("ready", 200)
         service.process.send_signal(signal.SIGTERM)
-        drained = service.wait_for("ready", 503, within_seconds=1)
+        drained = service.wait_for("ready", 503, within_seconds=2)
         assert drained.document["reason"] == "draining"
         assert service.ask("live").status == 200
         assert service.ask("status").status == 200
-        assert service.process.wait(1.5 + 5) == 0
+        assert service.process.wait(3 + 10) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -215,6 +217,25 @@ def test_a_second_signal_cuts_the_delay(
     with served(tmp_path, "serve", "--workers", workers, **settings) as service:
         assert service.stop(signal.SIGINT) == 0
         assert "Traceback" not in service.log
+
+
+def test_a_second_ctrl_c_waits_for_nobody(tmp_path: Path, postgres: OwnPostgresServer) -> None:
+    """What is under way is waited for after one SIGINT, and dropped after another."""
+    url = postgres.create_database(Generation.ENGINE)
+    settings = {"status_timeout_seconds": 60, "measurement_timeout_seconds": 50}
+    with served(tmp_path, database_url=url, **settings) as service:
+        service.wait_for("ready", 200)
+        postgres.freeze()
+        try:
+            with socket.create_connection(("127.0.0.1", service.port), 30) as connection:
+                connection.sendall(b"GET /tasker/health/status HTTP/1.1\r\nHost: h\r\n\r\n")
+                service.ask("live")  # the request before it was taken as well
+                service.process.send_signal(signal.SIGINT)
+                with pytest.raises(subprocess.TimeoutExpired):
+                    service.process.wait(1.0)
+                assert service.stop(signal.SIGINT) == 0
+        finally:
+            postgres.thaw()
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path, postgres: OwnPostgresServer) -> None:

@@ -7,11 +7,10 @@ hundred generated databases of each generation must not tell them apart.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from tests.integration.servers import free_port
+from tests.integration.processes import free_port
 from tests.integration.tasker_databases import fill, make_sqlite, reading, with_driver, writing
 
 from tasker_health.domain.database import Generation
@@ -22,18 +21,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from tests.integration.servers import PostgresServer
+    from tests.integration.postgres_server import PostgresServer
 
     from tasker_health.adapters.memory.world import World
     from tasker_health.domain.ports import Tasker
 
     Holding = Callable[[World], AbstractAsyncContextManager[Tasker]]
-
-
-@cache
-def _database(server: PostgresServer, generation: Generation) -> str:
-    """Make one database a generation: every world takes the place of the one before."""
-    return server.create_database(generation)
 
 
 @asynccontextmanager
@@ -62,8 +55,8 @@ class OnPostgres(TaskerContract):
 
     @pytest.fixture
     async def holding(self, postgres: PostgresServer) -> AsyncIterator[Holding]:
-        """Fill the generation's database."""
-        url = _database(postgres, self.generation)
+        """Fill the generation's database: every world takes the place of the one before."""
+        url = postgres.shared_database(self.generation)
         async with _holding(url, with_driver(url, self.driver)) as holding:
             yield holding
 

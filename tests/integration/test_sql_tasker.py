@@ -30,14 +30,14 @@ from tasker_health.domain.database import Generation
 from tasker_health.domain.deadline import within
 from tasker_health.domain.errors import DeadlineError, SourceError
 from tasker_health.domain.reasons import Reason
-from tasker_health.simulation.loading import uuid_of
+from tasker_health.simulation.layout import uuid_of
 from tasker_health.simulation.schema import ddl
 from tasker_health.testing.worlds import AT, random_world
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.servers import OwnPostgresServer, PostgresServer
+    from tests.integration.postgres_server import OwnPostgresServer, PostgresServer
 
     from tasker_health.domain.ports import Tasker
 

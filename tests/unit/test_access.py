@@ -195,14 +195,17 @@ async def test_breaking_and_mending_are_noted_once() -> None:
     ]:
         door.who, door.may = who, may
         await door.outcome()
-    told = [(c.subject, c.after, c.reason) for c in door.journal.changes]
+    told = [(c.subject, c.before, c.after, c.reason) for c in door.journal.changes]
     assert told == [
-        ("authenticator", "failing", Reason.FAILED),
-        ("authenticator", "working", None),
-        ("coordinator", "failing", Reason.TIMEOUT),
-        ("coordinator", "working", None),
+        ("authenticator", "working", "failing", Reason.FAILED),
+        ("authenticator", "failing", "working", None),
+        ("coordinator", "working", "failing", Reason.TIMEOUT),
+        ("coordinator", "failing", "working", None),
     ]
-    assert "auth down" in door.journal.changes[0].detail
+    assert [bool(c.detail) for c in door.journal.changes] == [True, False, True, False]
+    detail = door.journal.changes[0].detail
+    assert detail.startswith("RuntimeError in Door._do, line ")
+    assert "auth down" not in detail
     assert "auth down" not in repr(door.journal.changes[0])
 
 
@@ -214,3 +217,12 @@ async def test_bad_credentials_show_that_the_authenticator_works() -> None:
     door.who = BAD
     assert await door.outcome() is InvalidCredentialsError
     assert [c.after for c in door.journal.changes] == ["failing", "working"]
+
+
+@pytest.mark.parametrize("told", [False, True, "", {}, 0])
+async def test_what_is_no_user_is_nobody_known(told: object) -> None:
+    """An authenticator that answers False or an empty text broke; it let nobody in."""
+    door = Door(required=True, enabled=False)
+    door.who = told
+    assert await door.outcome() is AccessUnavailableError
+    assert "TypeError" in door.journal.changes[0].detail

@@ -262,6 +262,20 @@ async def test_before_the_service_is_there() -> None:
     assert await status_of(app, "/other") == 404
 
 
+async def test_the_checks_have_paths_once_the_service_is_there() -> None:
+    """A check's path is the fallback's until the service that has the check is open."""
+    shared, host = Entrance(Opening()), Host()
+    app = HealthApp(shared, fallback=host)
+
+    assert await status_of(app, "/tasker/health/ready/database") == 418
+    async with shared.open():
+        assert await status_of(app, "/tasker/health/ready/database") == 200
+        assert await status_of(app, "/tasker/health/ready/cache/") == 200
+        assert await status_of(app, "/tasker/health/ready/nonsense") == 418
+        assert await status_of(app, "/tasker/health/ready//database") == 418
+    assert await status_of(app, "/tasker/health/ready/database") == 418
+
+
 async def test_a_setting_that_cannot_be_had_is_told() -> None:
     """A start that a setting prevents is told in its words, without a traceback."""
     app = HealthApp(Opening(broken=ConfigurationError("database_url", "", "a URL")))
@@ -346,9 +360,9 @@ def test_what_was_sent_twice_is_joined() -> None:
                 (b"cookie", b"a=1"),
                 (b"cookie", b"b=2"),
             ],
+            user="alice",
         ),
         "/x",
-        "alice",
     )
 
     assert (request.method, request.path, request.query, request.user) == (

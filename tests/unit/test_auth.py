@@ -18,6 +18,7 @@ from tasker_health.adapters.auth import (
     load_class,
     load_coordinator,
 )
+from tasker_health.domain.coordination import coordinator_of
 from tasker_health.domain.errors import ConfigurationError
 from tasker_health.domain.permissions import (
     METRICS_INDEX,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tasker_health.domain.ports import User
 
 pytestmark = pytest.mark.anyio
+
+SHIPPED = coordinator_of(PermissionCoordinator)
 
 MODULE = "a_module_of_the_users"
 
@@ -71,7 +74,7 @@ async def test_the_anonymous_authenticator_recognises_nobody() -> None:
 )
 async def test_admins_and_the_permitted_are_granted(user: User, *, granted: bool) -> None:
     """The guide's example: an admin, or who holds the explicit permission."""
-    assert await PermissionCoordinator().is_authorized(user, STATUS_INDEX) is granted
+    assert await SHIPPED.is_authorized(user, STATUS_INDEX) is granted
 
 
 @given(
@@ -86,16 +89,14 @@ async def test_admins_and_the_permitted_are_granted(user: User, *, granted: bool
 )
 async def test_nothing_but_true_grants(answer: object) -> None:
     """Whatever a user answers, truthy or not, grants nothing unless it is True itself."""
-    coordinator = PermissionCoordinator()
-    assert await coordinator.is_authorized(Answering(answer, answer), STATUS_INDEX) is False
+    assert await SHIPPED.is_authorized(Answering(answer, answer), STATUS_INDEX) is False
 
 
 async def test_a_user_may_answer_later() -> None:
     """Answers that must be awaited are awaited."""
-    coordinator = PermissionCoordinator()
     for admin, permission in ((True, False), (False, True)):
         user = Answering(_later(admin), _later(permission))
-        granted = await coordinator.is_authorized(user, STATUS_INDEX)
+        granted = await SHIPPED.is_authorized(user, STATUS_INDEX)
         assert granted is True
         if admin:
             await user.permission  # type: ignore[misc]  # it is a coroutine that nobody needed
@@ -109,13 +110,13 @@ async def test_who_cannot_be_asked_has_no_permission() -> None:
         tasker_admin: bool = True
 
     user: User = Stranger()  # type: ignore[assignment]  # on purpose
-    assert await PermissionCoordinator().is_authorized(user, STATUS_INDEX) is False
+    assert await SHIPPED.is_authorized(user, STATUS_INDEX) is False
 
 
 async def test_the_permission_is_asked_for_by_its_name() -> None:
     """The user is asked for the very pair that the endpoint needs."""
     user = Answering(tasker_admin=False, permission=True)
-    assert await PermissionCoordinator().is_authorized(user, METRICS_INDEX) is False
+    assert await SHIPPED.is_authorized(user, METRICS_INDEX) is False
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,7 +87,8 @@ def test_serve_without_a_database_says_which_setting_to_give(
         ("AUTHENTICATOR_CLASS", "os:system", "system is no class"),
         ("AUTHENTICATOR_CLASS", "none.such:Class", "No module named 'none'"),
         ("AUTHORIZATION_COORDINATOR_CLASS", "json:JSONDecoder", "async def is_authorized"),
-        ("STATUS_REQUIRES_AUTHENTICATION", "true", "unless TASKER_HEALTH_AUTHENTICATOR_CLASS"),
+        ("STATUS_REQUIRES_AUTHENTICATION", "true", "unless one of TASKER_HEALTH_AUTHENTICATOR"),
+        ("TOKENS_FILE", "/none/such.toml", "No such file"),
         ("PREFIX", "tasker", "allowed is a path"),
         ("LOG_FORMAT", "xml", "json or console"),
         ("CONFIG", "/none/such.toml", "No such file"),
@@ -161,7 +164,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """Every command is told with what it does."""
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(f"\n  {name} " in out for name in ("serve", "demo", "check"))
+    assert all(f"\n  {name} " in out for name in ("serve", "demo", "check", "token"))
 
 
 def test_the_program_hands_check_on(
@@ -173,3 +176,35 @@ def test_the_program_hands_check_on(
     assert "'reddy'" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["tasker-health", "serv"])
     assert program.main() == 2
+
+
+def test_check_among_the_commands_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """However it is reached, a check of nothing is refused by its own usage."""
+    assert "ready, live or status" in refusal(["check"], capsys)
+
+
+def test_ctrl_c_before_anything_is_served(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An interrupt while the settings are read is exit code 130, without a traceback."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tasker_health.entrypoints.environment.read_configuration", interrupted)
+    assert cli.main(["serve"]) == 130
+    out, err = capsys.readouterr()
+    assert (out, err.strip()) == ("", "")
+
+
+def test_the_module_is_the_program() -> None:
+    """``python -m tasker_health`` is the console script, exit code and all."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tasker_health", "serv"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("tasker-health: No such command 'serv'.")

@@ -22,6 +22,7 @@ from tasker_health.testing import contracts
 from tasker_health.testing.contracts import (
     AuthenticatorContract,
     ClockContract,
+    CoordinatorClassContract,
     CoordinatorContract,
     DatabaseProbeContract,
     JournalContract,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from tasker_health.domain.coordination import BaseCoordinator
+    from tasker_health.domain.permissions import Permission
     from tasker_health.domain.ports import (
         Authenticator,
         Clock,
@@ -173,13 +176,32 @@ class TestTokenAuthenticator(RecognisingAuthenticatorContract):
         return Credentials(headers={"authorization": "Bearer bad"})
 
 
-class TestPermissionCoordinator(CoordinatorContract):
+class TestPermissionCoordinator(CoordinatorClassContract):
     """The shipped coordinator."""
+
+    @pytest.fixture
+    def coordinator_class(self) -> type[BaseCoordinator]:
+        """Give the class."""
+        return PermissionCoordinator
+
+
+class _AskingCoordinator:
+    """A coordinator that keeps the port's promise by itself."""
+
+    async def is_authorized(self, user: User, permission: Permission) -> object:
+        """Ask the user alone; admins are nobody special."""
+        return user.has_tasker_permission(str(permission))
+
+
+class TestAskingCoordinator(CoordinatorContract):
+    """A coordinator of the kind that users inject."""
+
+    admits_admins = False
 
     @pytest.fixture
     def coordinator(self) -> Coordinator:
         """Make one."""
-        return PermissionCoordinator()
+        return _AskingCoordinator()
 
 
 class TestSystemClock(ClockContract):
@@ -220,6 +242,7 @@ def test_every_suite_is_published() -> None:
     assert contracts.__all__ == [
         "AuthenticatorContract",
         "ClockContract",
+        "CoordinatorClassContract",
         "CoordinatorContract",
         "DatabaseProbeContract",
         "JournalContract",
@@ -336,6 +359,33 @@ _CARELESS = {
         """,
         "test_a_permission_is_exactly_itself",
     ),
+    "a coordinator class that lets everybody in": (
+        "CoordinatorClassContract",
+        """
+        @pytest.fixture
+        def coordinator_class(self):
+            class Open(BaseCoordinator):
+                def is_authorized(self, resource, action, context): return True
+            return Open
+        """,
+        "test_who_may_not_is_told_so",
+    ),
+    "a coordinator class that remembers the last user": (
+        "CoordinatorClassContract",
+        """
+        @pytest.fixture
+        def coordinator_class(self):
+            class Shared(BaseCoordinator):
+                def __init__(self, user):
+                    super().__init__(user)
+                    Shared.last = user
+                async def is_authorized(self, resource, action, context):
+                    await asyncio.sleep(0)
+                    return Shared.last.has_tasker_permission(f"{resource}:{action}")
+            return Shared
+        """,
+        "test_concurrent_callers_are_told_apart",
+    ),
     "a clock without a zone": (
         "ClockContract",
         """
@@ -393,6 +443,7 @@ _CARELESS = {
 }
 
 _HEAD = """
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import datetime
 import attrs
@@ -400,6 +451,7 @@ import pytest
 from tasker_health.adapters.memory.cache import InMemoryStatusCache
 from tasker_health.adapters.memory.probe import InMemoryDatabaseProbe
 from tasker_health.adapters.memory.tasker import InMemoryTasker
+from tasker_health.domain.coordination import BaseCoordinator
 from tasker_health.domain.database import DatabaseFacts
 from tasker_health.domain.permissions import Credentials, Principal
 from tasker_health.testing.contracts import {suite}
@@ -427,6 +479,38 @@ def test_a_forgotten_fixture_is_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(_HEAD.format(suite="ClockContract") + "    pass\n")
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.stdout.fnmatch_lines(["*TestCareless must override the fixture 'clock'*"])
+
+
+_TO_OVERRIDE = [
+    ("AuthenticatorContract", "authenticator"),
+    ("RecognisingAuthenticatorContract", "good_credentials"),
+    ("RecognisingAuthenticatorContract", "bad_credentials"),
+    ("ClockContract", "clock"),
+    ("CoordinatorContract", "coordinator"),
+    ("DatabaseProbeContract", "probe"),
+    ("DatabaseProbeContract", "empty"),
+    ("DatabaseProbeContract", "unreachable"),
+    ("JournalContract", "journal"),
+    ("JournalContract", "written"),
+    ("StatusCacheContract", "cache"),
+    ("StoredStatusCacheContract", "plant"),
+    ("StoredStatusCacheContract", "stored"),
+    ("TaskerContract", "holding"),
+    ("TaskerContract", "unreachable"),
+]
+
+
+@pytest.mark.parametrize(("suite", "fixture"), _TO_OVERRIDE)
+def test_each_fixture_to_override_says_so(
+    pytester: pytest.Pytester, suite: str, fixture: str
+) -> None:
+    """Whichever fixture a subclass has forgotten is the one that it is told of."""
+    needs = {"written": "journal", "plant": "cache", "stored": "cache"}.get(fixture)
+    given = f"    @pytest.fixture\n    def {needs}(self): return None\n" if needs else ""
+    asking = f"    def test_asking(self, {fixture}): pass\n"
+    pytester.makepyfile(_HEAD.format(suite=suite) + given + asking)
+    result = pytester.runpytest_inprocess("-k", "test_asking", "-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines([f"*TestCareless must override the fixture '{fixture}'*"])
 
 
 def test_a_failing_promise_shows_its_values(pytester: pytest.Pytester) -> None:

@@ -104,6 +104,13 @@ def test_an_empty_variable_leaves_the_file_standing(
     assert read_configuration(environ).cache_url == "redis://h"
 
 
+def test_an_empty_key_of_the_file_is_no_value(write: Callable[[str], dict[str, str]]) -> None:
+    """What the file sets to nothing keeps its default, and no origin."""
+    read = read_configuration(write('[cache]\ncache_url = ""\n'))
+    assert read.cache_url == Configuration().cache_url
+    assert read.origins == {}
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("true", True), ("YES", True), ("1", True), ("off", False), ("False", False), ("0", False)],

@@ -9,6 +9,7 @@ import pytest
 from tasker_health.domain import errors
 from tasker_health.domain.errors import (
     CacheError,
+    CheckSelectionError,
     ConfigurationError,
     SourceError,
     StatusUnavailableError,
@@ -18,6 +19,7 @@ from tasker_health.domain.reasons import Reason
 
 EXAMPLES = [
     ConfigurationError("CACHE_URL", "'x'", "redis://", "the environment"),
+    CheckSelectionError("x", ("database", "cache")),
     SourceError(Reason.REFUSED),
     CacheError(Reason.TIMEOUT),
     StatusUnavailableError(Reason.TIMEOUT, 2),

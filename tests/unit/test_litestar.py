@@ -8,13 +8,14 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from litestar import Litestar, get
 from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.middleware.base import DefineMiddleware
 
+from tasker_health.domain.checks import HealthCheck
 from tasker_health.domain.permissions import STATUS_INDEX, Principal
 from tasker_health.domain.settings import AuthSettings, HealthSettings, Settings
 from tasker_health.entrypoints.asgi import HealthApp
@@ -32,9 +33,19 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-PATHS = ("live", "ready", "status", "live/", "status/")
-ACCEPTS = ("", "*/*", "application/json", "image/png", "nonsense")
-QUERIES = ("", "?fail_on=unhealthy", "?fail_on=degraded", "?fail_on=x", "?x=%ff")
+PATHS = (
+    *("live", "ready", "status", "live/", "status/", "ready/"),
+    *("ready/database", "ready/cache", "ready/database/", "ready/payments"),
+)
+ACCEPTS = (
+    *("", "*/*", "application/json", "image/png", "nonsense"),
+    *("text/plain", "application/health+json"),
+)
+QUERIES = (
+    *("", "?fail_on=unhealthy", "?fail_on=degraded", "?fail_on=x", "?x=%ff"),
+    *("?verbose", "?exclude=cache", "?exclude=x&verbose=1", "?exclude=database&exclude=payments"),
+)
+NAMES = ("", "alice", "bob")
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 
 
@@ -73,12 +84,36 @@ async def raw_status(app: Any, **more: Any) -> int:
     return code
 
 
-async def test_same_answer_as_the_lean_application() -> None:
+class ByName:
+    """Knows alice, who may, and bob, who may not."""
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        """Look at the header."""
+        name = credentials.headers.get("x-name", "")
+        permissions = frozenset({STATUS_INDEX}) if name == "alice" else frozenset()
+        return Principal(name=name, permissions=permissions) if name else None
+
+
+async def pay() -> None:
+    """Check what the embedder depends on."""
+
+
+@pytest.mark.parametrize("protected", [False, True])
+async def test_same_answer_as_the_lean_application(protected: bool) -> None:
     """Litestar's door gives the lean one's answer, byte for byte, header for header."""
-    health = InMemoryHealth()
+    health = InMemoryHealth(
+        settings=Settings(
+            health=HealthSettings(
+                readiness_timeout_seconds=30, status_requires_authentication=protected
+            ),
+            auth=AuthSettings(authorization_enabled=protected),
+        ),
+        authenticator=ByName(),
+        checks=[HealthCheck.single("payments", pay)],
+    )
     lean, full = HealthApp(health.service), litestar_app(health.service)
     async with client(lean) as short, client(full) as long:
-        await short.get("/tasker/health/status")
+        await short.get("/tasker/health/status", headers={"x-name": "alice"})
         await same_answers(short, long)
 
 
@@ -90,17 +125,19 @@ async def same_answers(short: httpx.AsyncClient, long: httpx.AsyncClient) -> Non
         st.sampled_from(QUERIES),
         st.sampled_from(ACCEPTS),
         st.sampled_from(["", "*", 'W/"x"']),
+        st.sampled_from(NAMES),
     )
     seen: list[tuple[str, ...]] = []
 
+    @settings(max_examples=300)
     @given(requests)
     def collect(request: tuple[str, ...]) -> None:
         seen.append(request)
 
     collect()
-    for method, path, query, accept, known in seen:
+    for method, path, query, accept, known, name in seen:
         url = f"/tasker/health/{path}{query}"
-        headers = {"accept": accept, **({"if-none-match": known} if known else {})}
+        headers = {"accept": accept, **({"if-none-match": known} if known else {}), "x-name": name}
         one = await short.request(method, url, headers=headers)
         other = await long.request(method, url, headers=headers)
         assert (one.status_code, one.headers.raw, one.content) == (
@@ -120,6 +157,12 @@ async def same_answers(short: httpx.AsyncClient, long: httpx.AsyncClient) -> Non
         b"/tasker/health/status//",
         b"/TASKER/health/status",
         b"/tasker/health/./status",
+        b"/tasker/health/ready/databas%65",
+        b"/tasker/health/ready//database",
+        b"/tasker/health/ready%2Fdatabase",
+        b"/tasker/health/ready/Database",
+        b"/tasker/health/ready/nonsense",
+        b"/tasker/health/ready/x/database",
     ],
 )
 async def test_nothing_but_the_exact_paths(raw_path: bytes) -> None:
@@ -128,7 +171,35 @@ async def test_nothing_but_the_exact_paths(raw_path: bytes) -> None:
     path = unquote_to_bytes(raw_path).decode()
 
     assert await raw_status(litestar_app(health.service), path=path, raw_path=raw_path) == 404
-    assert health.tasker.views == 0
+    assert health.tasker.views == health.probe.observations == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_unknown_check_is_any_unknown_path_of_the_hosts(method: str) -> None:
+    """Nobody can tell a check that is not there from a path that the host does not have."""
+    app = litestar_app(InMemoryHealth(settings=PROTECTED).service)
+    async with client(app) as asking:
+        unknown = await asking.request(method, "/tasker/health/ready/nonsense")
+        other = await asking.request(method, "/tasker/health/nonsense")
+
+    assert (unknown.status_code, unknown.headers.raw, unknown.content) == (
+        404,
+        other.headers.raw,
+        other.content,
+    )
+
+
+async def test_a_hosts_route_among_the_checks_stays_the_hosts() -> None:
+    """A route of the host beside the checks answers as before."""
+
+    @get("/tasker/health/ready/mine", sync_to_thread=False)
+    def mine() -> str:
+        return "mine"
+
+    app = litestar_app(InMemoryHealth().service, route_handlers=[mine])
+    async with client(app) as asking:
+        assert (await asking.get("/tasker/health/ready/mine")).text == "mine"
+        assert (await asking.get("/tasker/health/ready/cache")).status_code == 200
 
 
 async def test_an_old_client_without_a_host() -> None:
@@ -183,6 +254,21 @@ async def test_the_hosts_user_is_whom_the_status_asks_about() -> None:
         assert (await asking.get("/tasker/health/status")).status_code == 401
         assert (await asking.get("/tasker/health/live")).status_code == 200
         assert (await asking.get("/tasker/health/ready")).status_code == 200
+
+
+async def test_the_hosts_user_is_whom_one_check_asks_about() -> None:
+    """One check alone asks about the host's user, and readiness never makes the host ask."""
+    health = InMemoryHealth(settings=PROTECTED, authenticator=HostsUser())
+    app = litestar_app(health.service, middleware=[DefineMiddleware(ByHeader)])
+    async with client(app) as asking:
+        for name, code in {"alice": 200, "bob": 403}.items():
+            sent = {"x-name": name}
+            one = await asking.get("/tasker/health/ready/database", headers=sent)
+            assert one.status_code == code
+            assert (await asking.get("/tasker/health/ready", headers=sent)).status_code == 200
+            detail = await asking.get("/tasker/health/ready?verbose", headers=sent)
+            assert detail.status_code == 401
+        assert (await asking.get("/tasker/health/ready/database")).status_code == 401
 
 
 async def test_without_authentication_nobody_is_known() -> None:

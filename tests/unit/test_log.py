@@ -222,6 +222,19 @@ def test_a_blocked_pipe_does_not_stop_closing() -> None:
     sink.open.set()
 
 
+def test_closing_does_not_wait_for_room() -> None:
+    """Closing gives up in time though the lines before it fill all the room there is."""
+    sink = _Blocked()
+    journal = StructlogJournal(write=sink)
+    journal.record(change())
+    assert sink.entered.wait(5)
+    while not journal.dropped:
+        journal.record(change())
+    journal.close(0.05)
+    assert sink.lines == []
+    sink.open.set()
+
+
 def test_a_broken_sink_is_tried_again() -> None:
     """A sink that raises loses that line alone, and the loss is told on a later one."""
     lines: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import httpx
@@ -37,7 +38,7 @@ async def described(app: Any) -> dict[str, Any]:
 
 
 async def test_every_endpoint_and_method_is_described() -> None:
-    """The description has the three endpoints with their three methods, and nothing else."""
+    """The description has the endpoints with their three methods, and nothing else."""
     document = await described(documented(InMemoryHealth().service))
 
     assert {path: sorted(methods) for path, methods in document["paths"].items()} == {
@@ -79,6 +80,31 @@ async def test_the_query_is_described() -> None:
     ]
     assert status["parameters"][0]["schema"]["enum"] == ["unhealthy", "degraded"]
     assert "parameters" not in document["paths"]["/tasker/health/live"]["get"]
+
+
+async def test_what_a_caller_may_pick_is_described() -> None:
+    """Readiness has its two fields, and each check its part of the path."""
+    document = await described(documented(InMemoryHealth().service))
+    ready = document["paths"]["/tasker/health/ready"]["get"]["parameters"]
+    one = document["paths"]["/tasker/health/ready/{check}"]["head"]["parameters"]
+
+    assert [(field["name"], field["in"], field["schema"]["type"]) for field in ready] == [
+        ("verbose", "query", "string"),
+        ("exclude", "query", "array"),
+    ]
+    assert one[0]["in"] == "path"
+    assert one[0]["required"] is True
+    assert one[0]["example"] == "database"
+    assert [field["name"] for field in one] == ["check", "verbose", "exclude"]
+
+
+async def test_other_methods_are_described() -> None:
+    """Every endpoint tells that it refuses other methods, and how it says which there are."""
+    document = await described(documented(InMemoryHealth().service))
+
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert "Allow" in operation["responses"]["405"]["headers"]
 
 
 async def test_a_hosts_own_description_has_the_endpoints() -> None:
@@ -128,6 +154,9 @@ def _closed() -> InMemoryHealth:
         ({"x-name": "alice"}, {"fail_on": "degraded"}),
         ({"x-name": "bob"}, {"fail_on": "nonsense"}),
         ({"if-none-match": "*", "x-name": "bob"}, {}),
+        ({"accept": "text/plain", "x-name": "alice"}, {"verbose": ""}),
+        ({"accept": "application/health+json"}, {"exclude": "nonsense"}),
+        ({"accept": "application/health+json", "x-name": "alice"}, {"exclude": "cache"}),
     ],
 )
 async def test_what_is_sent_is_as_described(
@@ -140,11 +169,29 @@ async def test_what_is_sent_is_as_described(
         transport=httpx.ASGITransport(app), base_url="http://health"
     ) as client:
         for name in DOCUMENTED:
-            for method in ("GET", "HEAD", "OPTIONS"):
-                path = f"/tasker/health/{name}"
-                answer = await client.request(method, path, headers=sent, params=query)
+            path = f"/tasker/health/{name}"
+            for check, method in product(("database", "nonsense"), ("GET", "HEAD", "OPTIONS")):
+                url = path.format(check=check)
+                answer = await client.request(method, url, headers=sent, params=query)
                 operation: Any = schema[path][method]
                 operation.validate_response(answer)
+                assert str(answer.status_code) in operation.definition.raw["responses"]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+async def test_another_method_is_refused_as_described(name: str) -> None:
+    """What other methods get is the 405 that GET's description has."""
+    app = documented(InMemoryHealth().service)
+    schema = schemathesis.openapi.from_dict(await described(app))
+    path = f"/tasker/health/{name}"
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://health"
+    ) as client:
+        answer = await client.post(path.format(check="database"))
+
+    assert answer.status_code == 405
+    operation: Any = schema[path]["GET"]
+    operation.validate_response(answer)
 
 
 def test_what_schemathesis_sends_is_answered_as_described() -> None:
@@ -168,7 +215,7 @@ def test_what_schemathesis_sends_is_answered_as_described() -> None:
         for case in _cases(result.ok()):
             case.call_and_validate(checks=chosen)
             answered += 1
-    assert answered >= 9 * 2
+    assert answered >= 12 * 2
 
 
 def _cases(operation: Any) -> list[Any]:

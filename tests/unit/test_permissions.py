@@ -134,3 +134,11 @@ def test_permission_errors_survive_pickling() -> None:
     """An error crosses a process boundary with its message."""
     for error in (PermissionFormatError("x"), UnknownPermissionError("a:b")):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  our own bytes
+
+
+@pytest.mark.parametrize("asked", ["TASKER.HEALTH_STATUS:INDEX", "tasker.health_status:Index"])
+def test_another_case_is_another_permission(asked: str) -> None:
+    """Who holds a permission does not hold it in other letters."""
+    holder = Principal(name="x", permissions=frozenset({STATUS_INDEX}))
+    assert holder.has_tasker_permission(str(STATUS_INDEX)) is True
+    assert holder.has_tasker_permission(asked) is False

@@ -182,9 +182,17 @@ def _spring(word: str) -> None:
     SPRUNG.append(word)
 
 
+@attrs.frozen(kw_only=True)
+class _Newer(StatusReport):
+    """A report with a field that is not known here."""
+
+    mood: str = "hopeful"
+
+
 @pytest.mark.parametrize(
     "report",
     [
+        _Newer(**attrs.asdict(REPORT, recurse=False)),
         attrs.evolve(REPORT, snapshot=attrs.evolve(REPORT.snapshot, took_ms=float("inf"))),
         attrs.evolve(REPORT, findings=(attrs.evolve(REPORT.findings[0], observed=float("nan")),)),
         attrs.evolve(
@@ -192,7 +200,7 @@ def _spring(word: str) -> None:
         ),
         attrs.evolve(REPORT, findings=(attrs.evolve(REPORT.findings[0], look_at="\ud800"),)),
     ],
-    ids=["infinite", "not a number", "too large", "no text"],
+    ids=["a field more", "infinite", "not a number", "too large", "no text"],
 )
 def test_what_could_not_be_read_back_is_not_written(report: StatusReport) -> None:
     """A report that would come back different is refused when it is written."""

@@ -17,7 +17,7 @@ from tasker_health.domain.status import Vitals
 from tasker_health.simulation.catalog import RECIPES, Recipe, StepPlan
 from tasker_health.simulation.moves import Move, StepMoved, TaskCreated, TaskMoved, apply
 from tasker_health.simulation.workload import moves
-from tasker_health.testing.moves import STEP_MOVES, TASK_MOVES
+from tasker_health.testing.machines import STEP_MOVES, TASK_MOVES
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DONE = {"complete", "resolved_manually"}
@@ -69,6 +69,12 @@ def test_every_move_is_legal(generation: Generation, seed: int, length: int) -> 
                 assert move.from_state == steps[move.step_id]
                 assert move.to_state in STEP_MOVES[generation][move.from_state]
                 steps[move.step_id] = move.to_state
+
+
+@pytest.mark.parametrize("generation", Generation)
+def test_without_recipes_nothing_happens(generation: Generation) -> None:
+    """Where there is nothing to do, the work is over before it began."""
+    assert list(moves(generation, seed=1, begin=BEGIN, recipes=())) == []
 
 
 @given(generations, seeds, lengths)

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from tasker_health.adapters.memory.rules import state
 from tasker_health.adapters.memory.tasker import InMemoryTasker
 from tasker_health.domain.database import Generation
-from tasker_health.testing.moves import STEP_MOVES, TASK_MOVES, walk
+from tasker_health.testing.machines import STEP_MOVES, TASK_MOVES, walk
 from tasker_health.testing.worlds import AT, WINDOW_SECONDS, random_world, worlds
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tasker_health.adapters.memory.world import Step, Task, World
-    from tasker_health.testing.moves import Moves
+    from tasker_health.testing.machines import Moves
 
 pytestmark = pytest.mark.parametrize("generation", Generation)
 

@@ -45,6 +45,14 @@ _HALF_GOOD: Final = frozenset({"degraded"})
 _PATTERNS: Final = (
     # user:password@ of a URL; up to the last @, for a password that holds one itself.
     (re.compile(r"(://)\S*@"), rf"\1{_HIDDEN}@"),
+    (
+        re.compile(
+            r"(\b(?:cookie|authorization)['\"]?\s{0,3}[=:]\s{0,3})"
+            r"(?:\"[^\"]*\"?|'[^']*'?|\S+(?:\s\S+)?)",
+            re.IGNORECASE,
+        ),
+        rf"\1{_HIDDEN}",
+    ),
     (re.compile(r"(\b(?:bearer|basic)\s+)[^\s,;'\"]+", re.IGNORECASE), rf"\1{_HIDDEN}"),
     (
         re.compile(

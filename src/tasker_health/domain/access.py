@@ -10,16 +10,17 @@ required              enabled               401        403                    gr
 ====================  ====================  =========  =====================  ================
 
 Credentials are looked at when either is on; bad ones are then 401. An authenticator that
-fails or hangs leaves nobody known (503); a coordinator that fails, hangs or answers
-anything but ``True`` denies (403). The decision reads settings, credentials and
-permission: no path, no method, no header of a proxy.
+fails, hangs or answers with what is no user leaves nobody known (503); a coordinator that
+fails, hangs or answers anything but ``True`` denies (403). The decision reads settings,
+credentials and permission: no path, no method, no header of a proxy.
 
 Source: guide, *Security Configuration*.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Final, cast
 
 from tasker_health.domain.deadline import within
 from tasker_health.domain.errors import (
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from tasker_health.domain.settings import Settings
 
 __all__ = ["Access"]
+
+_DEFAULT_CHALLENGES: Final = ('Bearer realm="tasker"',)
+_CHALLENGE: Final = re.compile(r"[!-~][ -~]*", re.ASCII)
 
 
 class Access:
@@ -64,6 +68,27 @@ class Access:
         """Whether everybody may see everything, without a look at who they are."""
         return not (self._required or self._enabled)
 
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """What credentials the authenticator understands, each a ``WWW-Authenticate``.
+
+        The authenticator may tell by an attribute of this name; what could not be sent as
+        a header is passed over.
+        """
+        told = getattr(self._authenticator, "challenges", ())
+        given = told if isinstance(told, tuple) else ()
+        fit = tuple(one for one in given if isinstance(one, str) and _CHALLENGE.fullmatch(one))
+        return fit or _DEFAULT_CHALLENGES
+
+    @property
+    def problem(self) -> Reason | None:
+        """Why the authenticator can recognise nobody at present, where it tells.
+
+        It may by an attribute of this name, which must do no I/O of its own.
+        """
+        told = getattr(self._authenticator, "problem", None)
+        return told if isinstance(told, Reason) else None
+
     async def require(self, permission: Permission, credentials: Credentials) -> User | None:
         """Let the caller pass, or say why not.
 
@@ -87,8 +112,8 @@ class Access:
 
     async def _identify(self, credentials: Credentials) -> User | None:
         try:
-            user = await within(
-                self._timeout_seconds, self._authenticator.authenticate(credentials)
+            user = _somebody(
+                await within(self._timeout_seconds, self._authenticator.authenticate(credentials))
             )
         except InvalidCredentialsError:
             self._note("authenticator", None)
@@ -123,9 +148,32 @@ class Access:
                 before="working" if error else "failing",
                 after="failing" if error else "working",
                 reason=_reason(error),
-                detail=f"{type(error).__name__}: {error}" if error else "",
+                detail=_described(error) if error else "",
             )
         )
+
+
+def _somebody(told: object) -> User | None:
+    """Take an authenticator's answer; only None says nobody, so that no false name passes.
+
+    Raises:
+        TypeError: it answered with what is no user, such as False or an empty text.
+    """
+    if told is None:
+        return None
+    if isinstance(told, bool) or not told:
+        raise TypeError(f"authenticate must answer with a user or None, not {type(told).__name__}")
+    return cast("User", told)
+
+
+def _described(error: Exception) -> str:
+    """Tell what broke and where; the text of such an error may be the token that was shown."""
+    name, trace = type(error).__name__, error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return name
+    return f"{name} in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}"
 
 
 def _reason(error: Exception | None) -> Reason | None:

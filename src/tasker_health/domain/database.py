@@ -68,7 +68,8 @@ class DatabaseExpectations:
     """What the settings say of the database.
 
     Args:
-        tasker_schema: the generation that stands in it; None for ``auto``.
+        tasker_schema: the generation that stands in it, ``engine`` or ``core``; None, written
+            ``auto``, to find out by looking.
         expected_migrations: versions that must have been run; more may have been.
         require_writable: whether a database that takes no writes is an error.
     """
@@ -82,13 +83,24 @@ DATABASE_CHECKS: Final = ("database", "migrations", "configuration")
 """The guide's checks, in its order; what :func:`judge` answers."""
 
 
-def judge(facts: DatabaseFacts, expectations: DatabaseExpectations) -> Sequence[CheckResult]:
-    """Turn one observation into the three results."""
+def judge(
+    facts: DatabaseFacts, expectations: DatabaseExpectations, problem: Reason | None = None
+) -> Sequence[CheckResult]:
+    """Turn one observation into the three results.
+
+    Args:
+        facts: what was observed.
+        expectations: what the settings say.
+        problem: what is wrong with the configuration whatever the database says, as when a
+            file that a setting names can no longer be read.
+    """
     database = Reason.READ_ONLY if expectations.require_writable and not facts.writable else None
     return (
         attrs.evolve(_result("database", database), response_time_ms=round(facts.round_trip_ms)),
         _result("migrations", *_migrations(facts, expectations)),
-        _result("configuration", *_configuration(facts, expectations)),
+        _result(
+            "configuration", *((problem, "") if problem else _configuration(facts, expectations))
+        ),
     )
 
 

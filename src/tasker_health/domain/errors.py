@@ -6,6 +6,7 @@
     ├── ConfigurationError           a setting that cannot be had            start: exit 2
     ├── PermissionFormatError        a text that is no ``resource:action``
     ├── UnknownPermissionError       a pair that Tasker does not have
+    ├── CheckSelectionError          checks that cannot be had together      400
     ├── AccessError                  who may not, and why
     │   ├── UnauthenticatedError     no credentials where they are required  401
     │   ├── InvalidCredentialsError  credentials that are not good           401
@@ -30,6 +31,7 @@ __all__ = [
     "AccessError",
     "AccessUnavailableError",
     "CacheError",
+    "CheckSelectionError",
     "ConfigurationError",
     "DeadlineError",
     "ForbiddenError",
@@ -90,6 +92,28 @@ class UnknownPermissionError(TaskerHealthError):
     def __str__(self) -> str:
         """Name what was given."""
         return f"{self.given!r} is none of Tasker's permissions"
+
+
+@attrs.frozen
+class CheckSelectionError(TaskerHealthError):
+    """A selection of checks that cannot be had.
+
+    Args:
+        given: the name that no check has, or all those after which none is left.
+        names: what the checks are called.
+    """
+
+    given: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Name what was given and what is allowed."""
+        return f"{self.given!r} cannot be selected: allowed is {self.allowed}"
+
+    @property
+    def allowed(self) -> str:
+        """What would be accepted, as a phrase."""
+        return f"{', '.join(self.names)}, but not all of them"
 
 
 class AccessError(TaskerHealthError):

@@ -55,8 +55,7 @@ class Flight(Generic[T]):
             Exception: whatever the computation raised, the same for all.
         """
         task = self.begin(start)
-        if not task.done():
-            await asyncio.wait({task}, timeout=patience_seconds)
+        await asyncio.wait({task}, timeout=patience_seconds)
         if not task.done() or task.cancelled():
             raise DeadlineError
         return task.result()

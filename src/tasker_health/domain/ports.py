@@ -130,7 +130,10 @@ class StatusCache(Protocol):
 
 
 class User(Protocol):
-    """Somebody who was recognised. Only ``True`` grants; both answers may be awaitable."""
+    """Somebody who was recognised. Only ``True`` grants; both answers may be awaitable.
+
+    ``tasker_admin`` may be a method as well.
+    """
 
     @property
     def tasker_admin(self) -> object:

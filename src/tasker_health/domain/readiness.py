@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from tasker_health.domain.checks import CheckResult, CheckStatus
-from tasker_health.domain.errors import DeadlineError
+from tasker_health.domain.errors import CheckSelectionError, DeadlineError
 from tasker_health.domain.events import Changed
 from tasker_health.domain.flight import Flight
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.running import CheckRunner, unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tasker_health.domain.checks import HealthCheck
     from tasker_health.domain.ports import Clock, Journal
     from tasker_health.domain.settings import HealthSettings
 
-__all__ = ["LivenessReport", "Readiness", "ReadinessReport", "assess"]
+__all__ = ["LivenessReport", "Readiness", "ReadinessReport", "assess", "selected"]
 
 _CHECKS_SHARE: Final = 0.7
 _WAITERS_SHARE: Final = 0.85
@@ -65,11 +65,48 @@ class ReadinessReport:
     reason: Reason | None = None
 
     def __attrs_post_init__(self) -> None:
-        well = self.reason is None and all(
-            result.status is not CheckStatus.ERROR for result in self.checks
-        )
-        if self.ready is not well:
+        if self.ready is not _well(self.reason, self.checks):
             raise ValueError("ready is true exactly when nothing is in error")
+
+    def narrowed(self, names: Collection[str]) -> ReadinessReport:
+        """Look at these checks alone: the others count neither in the verdict nor as told.
+
+        A reason that no check tells stays, so that a process that drains is ready for
+        nobody. Names that the report does not have are passed over.
+        """
+        checks = tuple(result for result in self.checks if result.name in names)
+        return attrs.evolve(self, ready=_well(self.reason, checks), checks=checks)
+
+
+def _well(reason: Reason | None, checks: Sequence[CheckResult]) -> bool:
+    return reason is None and all(result.status is not CheckStatus.ERROR for result in checks)
+
+
+def selected(
+    names: Sequence[str], *, only: str | None = None, exclude: Collection[str] = ()
+) -> Sequence[str]:
+    """Pick the checks that a caller asks about.
+
+    Args:
+        names: of all checks.
+        only: the one to look at; None for all.
+        exclude: those to leave out.
+
+    Returns:
+        The names that are left, in their order.
+
+    Raises:
+        CheckSelectionError: there is no check of that name, or none is left: a verdict on
+            nothing would always be good.
+    """
+    asked = (*exclude, *(() if only is None else (only,)))
+    for name in asked:
+        if name not in names:
+            raise CheckSelectionError(name, tuple(names))
+    left = [name for name in names if only in {None, name} and name not in exclude]
+    if not left:
+        raise CheckSelectionError(" and ".join(exclude), tuple(names))
+    return left
 
 
 def assess(
@@ -91,8 +128,7 @@ def assess(
         else attrs.evolve(result, status=CheckStatus.DEGRADED)
         for result in results
     )
-    ready = all(result.status is not CheckStatus.ERROR for result in softened)
-    return ReadinessReport(ready=ready, checks=softened, at=at)
+    return ReadinessReport(ready=_well(None, softened), checks=softened, at=at)
 
 
 class Readiness:
@@ -115,6 +151,11 @@ class Readiness:
         self._last: ReadinessReport | None = None
         self._reusable_until = float("-inf")
         self._draining = False
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What the checks are called, in the order of the document."""
+        return tuple(self._critical)
 
     async def report(self) -> ReadinessReport:
         """Tell whether this instance can take traffic, within the readiness budget.

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 from tasker_health.domain.access import Access
 from tasker_health.domain.checks import HealthCheck
+from tasker_health.domain.coordination import coordinator_of
 from tasker_health.domain.database import DATABASE_CHECKS, judge
 from tasker_health.domain.measuring import Measurer
 from tasker_health.domain.permissions import ANONYMOUS, STATUS_INDEX
-from tasker_health.domain.readiness import LivenessReport, Readiness
+from tasker_health.domain.readiness import LivenessReport, Readiness, selected
 from tasker_health.domain.reporting import StatusReporter
 from tasker_health.domain.settings import Settings
 from tasker_health.domain.sharing import SharedReports
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Self
 
     from tasker_health.domain.checks import CheckResult
+    from tasker_health.domain.coordination import BaseCoordinator
     from tasker_health.domain.permissions import Credentials
     from tasker_health.domain.ports import (
         Authenticator,
@@ -47,10 +49,13 @@ class HealthService:
         clock: wall and monotonic time.
         journal: where transitions are written down.
         authenticator: tells who asks for the status.
-        coordinator: tells who may.
+        coordinator: tells who may; an instance, or a subclass of BaseCoordinator itself.
         checks: what readiness asks besides the database and the cache.
         cache: shared with other processes; None to reuse reports in this one alone.
         settings: the guide's options.
+
+    Raises:
+        ConfigurationError: the coordinator is neither.
     """
 
     def __init__(  # noqa: PLR0913  the ports, by name
@@ -61,7 +66,7 @@ class HealthService:
         clock: Clock,
         journal: Journal,
         authenticator: Authenticator,
-        coordinator: Coordinator,
+        coordinator: Coordinator | type[BaseCoordinator],
         checks: Sequence[HealthCheck] = (),
         cache: StatusCache | None = None,
         settings: Settings | None = None,
@@ -70,7 +75,9 @@ class HealthService:
         self.settings: Final = settings
         self.journal: Final = journal
         self._clock = clock
-        self._access: Final = Access(authenticator, coordinator, journal=journal, settings=settings)
+        self._access: Final = Access(
+            authenticator, coordinator_of(coordinator), journal=journal, settings=settings
+        )
         shared = (
             SharedReports(cache, journal=journal, settings=settings.health)
             if cache is not None
@@ -84,7 +91,7 @@ class HealthService:
         )
         self._readiness: Final = Readiness(
             (
-                _database_check(probe, settings),
+                _database_check(probe, self._access, settings),
                 *((_cache_check(shared),) if shared is not None else ()),
                 *checks,
             ),
@@ -98,6 +105,11 @@ class HealthService:
         """Whether everybody may see the status, so that shared caches may keep it."""
         return self._access.open
 
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """What credentials are understood, each a value of ``WWW-Authenticate``."""
+        return self._access.challenges
+
     def live(self) -> LivenessReport:
         """Tell that this process answers. Touches nothing but a clock."""
         return LivenessReport(at=self._clock.now())
@@ -105,6 +117,36 @@ class HealthService:
     async def ready(self) -> ReadinessReport:
         """Tell whether this instance can take traffic, within the readiness budget."""
         return await self._readiness.report()
+
+    @property
+    def checks(self) -> Sequence[str]:
+        """What readiness asks about, by name and in the order of the document."""
+        return self._readiness.names
+
+    async def ready_in_detail(
+        self,
+        credentials: Credentials = ANONYMOUS,
+        *,
+        only: str | None = None,
+        exclude: Collection[str] = (),
+    ) -> ReadinessReport:
+        """Tell the same, of the checks that the caller picks, to those who may see the status.
+
+        A view of the report that :meth:`ready` shares with everybody: however it is asked
+        for, no check runs once more.
+
+        Args:
+            credentials: who asks.
+            only: the one check to look at; None for all.
+            exclude: checks to leave out.
+
+        Raises:
+            AccessError: the caller may not; decided before a check is asked or named.
+            CheckSelectionError: there is no such check, or none would be left.
+        """
+        await self._access.require(STATUS_INDEX, credentials)
+        names = selected(self.checks, only=only, exclude=exclude)
+        return (await self._readiness.report()).narrowed(names)
 
     async def status(self, credentials: Credentials = ANONYMOUS) -> StatusAnswer:
         """Tell how Tasker is, to those who may know.
@@ -132,9 +174,9 @@ class HealthService:
         await self.aclose()
 
 
-def _database_check(probe: DatabaseProbe, settings: Settings) -> HealthCheck:
+def _database_check(probe: DatabaseProbe, access: Access, settings: Settings) -> HealthCheck:
     async def ask() -> Sequence[CheckResult]:
-        return judge(await probe.observe(), settings.database)
+        return judge(await probe.observe(), settings.database, access.problem)
 
     return HealthCheck(names=DATABASE_CHECKS, probe=ask)
 

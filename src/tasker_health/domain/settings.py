@@ -66,7 +66,7 @@ class AuthSettings:
     Args:
         authorization_enabled: whether the permission is asked for.
         authorization_coordinator_class: ``package.module:Class``; empty for the shipped one.
-        authenticator_class: ``package.module:Class``; empty for the anonymous one.
+        authenticator_class: ``package.module:Class``; empty for tokens, JWT or nobody at all.
         access_timeout_seconds: bound of authenticator and coordinator together.
     """
 

@@ -51,7 +51,7 @@ class HealthApp:
         kind = scope["type"]
         if kind == "http":
             path = sent_path(scope)
-            if path in self._paths:
+            if path in self._paths or self._entrance.has(path):
                 await _respond(await self._answer(scope, path), send)
                 return
         elif kind == "lifespan":
@@ -106,14 +106,14 @@ def sent_path(scope: Scope) -> str:
     return path[len(root) :] if path.startswith(f"{root}/") else path
 
 
-def request_of(scope: Scope, path: str, user: object | None = None) -> Request:
-    """Make a request out of a connection."""
+def request_of(scope: Scope, path: str) -> Request:
+    """Make a request out of a connection, and of whom a host's middleware found there."""
     return Request(
         scope["method"],
         path,
         scope.get("query_string", b"").decode("latin-1"),
         _headers(scope["headers"]),
-        user,
+        scope.get("user"),
     )
 
 

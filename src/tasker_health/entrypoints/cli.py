@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tasker_health.domain.errors import ConfigurationError
+from tasker_health.entrypoints import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +139,9 @@ def check() -> int:
     from tasker_health.entrypoints.check import main as check_main  # noqa: PLC0415
 
     return check_main([])
+
+
+_commands.add_command(tokens.commands)
 
 
 def _announce(host: str, port: int, prefix: str) -> None:

@@ -5,6 +5,8 @@ endpoint  code                                   when
 ========  =====================================  ==========================================
 live      200                                    always
 ready     200 | 503                              ready | not, or draining
+          400                                    bad ``exclude``
+          401 | 403 | 503                        who asks for details, as for status
 status    200                                    there is a report
           503                                    there is none, or ``?fail_on=`` says so
           304                                    an open report that the caller has already
@@ -15,9 +17,14 @@ any else  404                                    the path is not exactly one of 
 ========  =====================================  ==========================================
 
 HEAD is GET without the body. OPTIONS has GET's code and headers and says which methods
-there are: a load balancer may probe with either and must get GET's verdict. Paths are
-compared as they were sent, so that ``//``, ``%2F``, dot segments and other cases are no
-paths of ours. No header that would override the method is looked at.
+there are: a load balancer may probe with either and must get GET's verdict.
+
+Readiness is told in the form that ``Accept`` prefers, JSON where that cannot be met. With
+``?verbose`` or ``?exclude=NAME``, or of one check alone at ``ready/NAME``, it is told to
+those who may see the status, from the report that everybody shares.
+
+Paths are compared as they were sent, so that ``//``, ``%2F``, dot segments and other cases
+are no paths of ours. No header that would override the method is looked at.
 
 Whatever goes wrong unexpectedly becomes a 503 here, never a 500, and a line in the
 journal. Sockets, frameworks and ASGI are left out on purpose.
@@ -31,14 +38,15 @@ import hashlib
 import math
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
 
 import attrs
 
 from tasker_health.domain.errors import (
     AccessError,
     AccessUnavailableError,
+    CheckSelectionError,
     ConfigurationError,
     ForbiddenError,
     InvalidCredentialsError,
@@ -49,7 +57,6 @@ from tasker_health.domain.events import Changed
 from tasker_health.domain.permissions import ANONYMOUS, Credentials
 from tasker_health.domain.readiness import LivenessReport, ReadinessReport
 from tasker_health.domain.reasons import Reason
-from tasker_health.domain.status import StatusAnswer, StatusReport, Verdict
 from tasker_health.entrypoints.messages import (
     ALLOW,
     METHODS,
@@ -59,19 +66,24 @@ from tasker_health.entrypoints.messages import (
     Headers,
     Request,
     Response,
+    document,
     for_method,
     json,
     not_found,
     problem,
     unavailable,
 )
-from tasker_health.formats import documents
+from tasker_health.entrypoints.queries import BadFieldError, detail, fail_on, shown
+from tasker_health.formats import documents, health_json, text
 from tasker_health.formats.negotiation import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from tasker_health.domain.service import HealthService
+    from tasker_health.domain.status import StatusAnswer, StatusReport, Verdict
+
+    _Answer = Callable[[Request], Awaitable[Response]]
 
 __all__ = ["ENDPOINTS", "HealthEndpoints", "paths"]
 
@@ -80,31 +92,12 @@ ENDPOINTS: Final = ("ready", "live", "status")
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", re.ASCII)
 _PRIVATE: Final = (b"cache-control", b"private, no-store")
 _VARY: Final = (b"vary", b"Authorization, Cookie")
-_SHOWN: Final = 64
-"""So many characters of a bad value are given back."""
-_MOST_FIELDS: Final = 100
-
-
-@attrs.frozen
-class _BadFieldError(ValueError):
-    """A query field that cannot be had."""
-
-    field: str
-    given: str
-    allowed: str
-
+_FORMS: Final = (documents.JSON, health_json.HEALTH_JSON, text.TEXT)
+"""In which readiness can be told, the favourite first."""
 
 _ACCESS: Final[Mapping[type[AccessError], tuple[int, str, Headers]]] = {
-    UnauthenticatedError: (
-        401,
-        "Credentials are required.",
-        ((b"www-authenticate", b'Bearer realm="tasker"'),),
-    ),
-    InvalidCredentialsError: (
-        401,
-        "The credentials are not good.",
-        ((b"www-authenticate", b'Bearer realm="tasker", error="invalid_token"'),),
-    ),
+    UnauthenticatedError: (401, "Credentials are required.", ()),
+    InvalidCredentialsError: (401, "The credentials are not good.", ()),
     ForbiddenError: (403, "The permission to see this is lacking.", ()),
     AccessUnavailableError: (503, "It cannot be told who is asking; try again.", (RETRY,)),
 }
@@ -133,22 +126,33 @@ class HealthEndpoints:
 
     def __init__(self, service: HealthService, prefix: str = "/tasker") -> None:
         self._service: Final = service
-        answers: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        answers: dict[str, _Answer] = {
             "ready": self._ready,
             "live": self._live,
             "status": self._status,
         }
-        self._routes: Final = {path: (name, answers[name]) for path, name in paths(prefix).items()}
+        self._routes: Final[Mapping[str, tuple[str, _Answer]]] = {
+            **{path: (name, answers[name]) for path, name in paths(prefix).items()},
+            **{
+                f"{prefix}/health/ready/{check}{slash}": ("ready", partial(self._ready, only=check))
+                for check in service.checks
+                for slash in ("", "/")
+            },
+        }
         self._live_second = -1
         self._live_response = unavailable()
         self._ready_report: ReadinessReport | None = None
-        self._ready_response = unavailable()
+        self._ready_responses: dict[str, Response] = {}
         self._written = _WrittenStatus()
         self._period: Final = math.ceil(service.settings.health.cache_duration_seconds)
         self._open_body = b""
         self._open_age_and_left = (0, 0)
         self._open_response = unavailable()
         self._failing: set[str] = set()
+
+    def has(self, path: str) -> bool:
+        """Tell whether exactly this path is one of ours."""
+        return path in self._routes
 
     async def answer(self, request: Request) -> Response:
         """Answer a request. Raises nothing but cancellation."""
@@ -178,38 +182,59 @@ class HealthEndpoints:
     async def _live(self, _: Request) -> Response:
         return self.live()
 
-    async def _ready(self, _: Request) -> Response:
-        report = await self._service.ready()
+    async def _ready(self, request: Request, only: str | None = None) -> Response:
+        form = _form(request)
+        try:
+            asked = detail(request.query)
+            if only is None and asked.plain:
+                return self._shared(await self._service.ready(), form)
+            report = await self._service.ready_in_detail(
+                self._credentials(request), only=only, exclude=asked.exclude
+            )
+        except BadFieldError as error:
+            return problem(400, str(error))
+        except CheckSelectionError as error:
+            bad = BadFieldError("exclude", shown(error.given), error.allowed)
+            return problem(400, str(bad), self._vary)
+        except AccessError as error:
+            return _denied(error, self._service.challenges)
+        kept = (NO_STORE,) if self._service.status_is_open else (_PRIVATE, _VARY)
+        return _readiness(report, form, kept, verbose=asked.verbose)
+
+    def _shared(self, report: ReadinessReport, form: str) -> Response:
+        """Write the report that everybody gets, once in each form."""
         if report is not self._ready_report:
-            self._ready_response = _readiness(report)
-            self._ready_report = report
-        return self._ready_response
+            self._ready_report, self._ready_responses = report, {}
+        response = self._ready_responses.get(form)
+        if response is None:
+            response = self._ready_responses[form] = _readiness(report, form)
+        return response
 
     async def _status(self, request: Request) -> Response:
         if choose(request.headers.get("accept", ""), (documents.JSON,)) is None:
             return problem(406, f"The media type of this path is {documents.JSON}.")
         try:
-            fail_on = _fail_on(request.query)
+            failing = fail_on(request.query)
             answer = await self._service.status(self._credentials(request))
-        except _BadFieldError as error:
-            return _bad_field(error)
+        except BadFieldError as error:
+            return problem(400, str(error))
         except AccessError as error:
-            return _denied(error)
+            return _denied(error, self._service.challenges)
         except StatusUnavailableError as error:
             retry = (b"retry-after", str(error.retry_after_seconds).encode())
             return problem(
                 503, "There is no report yet; try again.", (*self._vary, retry), error.reason
             )
-        return self._told(request, answer, fail_on)
+        return self._told(request, answer, failing)
 
     def _credentials(self, request: Request) -> Credentials:
         if self._service.status_is_open:
             return ANONYMOUS
         return Credentials(headers=request.headers, user=request.user)
 
-    def _told(self, request: Request, answer: StatusAnswer, fail_on: Verdict | None) -> Response:
+    def _told(self, request: Request, answer: StatusAnswer, failing: Verdict | None) -> Response:
         body, etag = self._written.of(answer)
-        if fail_on is not None and answer.report.verdict.severity >= fail_on.severity:
+        if failing is not None and answer.report.verdict.severity >= failing.severity:
             return json(503, body, NO_STORE, RETRY, *self._vary)
         if not self._service.status_is_open:
             return json(200, body, _PRIVATE, _VARY)
@@ -292,46 +317,49 @@ def _caching(age: int, left: int, period: int) -> Headers:
     return ((b"cache-control", directives.encode()), (b"age", str(age).encode()))
 
 
-def _readiness(report: ReadinessReport) -> Response:
-    body = documents.ready(report)
-    return json(200, body, NO_STORE) if report.ready else json(503, body, NO_STORE, RETRY)
+def _form(request: Request) -> str:
+    """Choose how to tell readiness; a probe is answered whatever it accepts."""
+    return choose(request.headers.get("accept", ""), _FORMS) or documents.JSON
 
 
-def _denied(error: AccessError) -> Response:
+def _readiness(
+    report: ReadinessReport,
+    form: str = documents.JSON,
+    kept: Headers = (NO_STORE,),
+    *,
+    verbose: bool = False,
+) -> Response:
+    if form == text.TEXT:
+        body = text.ready(report, verbose=verbose)
+    elif form == health_json.HEALTH_JSON:
+        body = health_json.ready(report)
+    else:
+        body = documents.ready(report)
+    retry = () if report.ready else (RETRY,)
+    return document(200 if report.ready else 503, form, body, *kept, *retry)
+
+
+def _denied(error: AccessError, challenges: Sequence[str]) -> Response:
     """Say why not; an error of a kind that nobody knows denies like any other."""
     status, detail, extra = next(
         (told for kind, told in _ACCESS.items() if isinstance(error, kind)), _ACCESS[ForbiddenError]
     )
-    return problem(status, detail, (*extra, _VARY))
+    return problem(status, detail, (*_offers(error, challenges), *extra, _VARY))
 
 
-def _fail_on(query: str) -> Verdict | None:
-    """Read the one field of the query that means something here.
+def _offers(error: AccessError, challenges: Sequence[str]) -> Headers:
+    """Say with a 401 what credentials are understood, each in a header of its own.
 
-    Raises:
-        _BadFieldError: it was given twice, or is none of the verdicts that can fail.
+    Source: RFC 6750, *Error Codes*; Basic has no word for bad ones.
     """
-    if not query:
-        return None
-    allowed = (Verdict.UNHEALTHY, Verdict.DEGRADED)
-    try:
-        fields = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ValueError as error:
-        raise _BadFieldError("query", "more", f"at most {_MOST_FIELDS} fields") from error
-    given = [value for name, value in fields if name == "fail_on"]
-    if not given:
-        return None
-    if len(given) > 1 or given[0] not in allowed:
-        raise _BadFieldError("fail_on", _shown(" and ".join(given)), " or ".join(allowed))
-    return Verdict(given[0])
-
-
-def _bad_field(error: _BadFieldError) -> Response:
-    return problem(400, f"{error.field} is {error.given}: allowed is {error.allowed}")
-
-
-def _shown(given: str) -> str:
-    return ascii(given[:_SHOWN]) + ("..." if len(given) > _SHOWN else "")
+    if isinstance(error, InvalidCredentialsError):
+        challenges = [
+            f'{one}, error="invalid_token"' if one.startswith("Bearer ") else one
+            for one in challenges
+        ]
+    elif not isinstance(error, UnauthenticatedError):
+        return ()
+    return tuple((b"www-authenticate", one.encode()) for one in challenges)
 
 
 def _has_it(request: Request, etag: bytes) -> bool:

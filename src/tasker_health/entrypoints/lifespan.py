@@ -62,6 +62,10 @@ class Entrance:
                 self.endpoints = None
                 await self._stack.aclose()
 
+    def has(self, path: str) -> bool:
+        """Tell whether something stands at exactly this path; the checks' own, once opened."""
+        return path in self.paths or (self.endpoints is not None and self.endpoints.has(path))
+
     async def answer(self, request: Request) -> Response:
         """Answer a request; while there is no service, say so."""
         if self.endpoints is not None:

@@ -6,18 +6,22 @@ Three lines add them to an application that is there already::
 
     app = Litestar(..., plugins=[TaskerHealthPlugin(service)])
 
-The application's middleware sees the requests and its OpenAPI describes them; the user
-that its authentication found is whom the status asks about. Readiness and liveness carry
+The application's middleware sees the requests and its OpenAPI describes them. The user
+that its authentication found is whom the status asks about, unless the service has an
+authenticator of its own. Readiness and liveness carry
 Litestar's mark ``exclude_from_auth``. Guards of the whole application are its own affair:
 they hold for these routes as for all others.
 
 Litestar collapses ``//`` and decodes ``%2F`` before it routes. The handlers look at the
-path as it was sent, so that what is not exactly theirs is answered 404.
+path as it was sent, so that what is not exactly theirs is not found, like any other path
+of the application's. Where the mark keeps its authentication away from readiness,
+``?verbose`` and ``?exclude`` know only what the service's own authenticator finds; one
+check alone has no mark.
 """
 
 from __future__ import annotations
 
-import copy
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -25,7 +29,7 @@ import attrs
 import litestar
 from litestar import Litestar, MediaType, Request, get, route
 from litestar.enums import HttpMethod
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.spec import (
     Example,
@@ -34,16 +38,17 @@ from litestar.openapi.spec import (
     OpenAPIResponse,
     OpenAPIType,
     Operation,
-    Parameter,
     Schema,
 )
+from litestar.openapi.spec import Parameter as OpenAPIParameter
 from litestar.plugins import InitPlugin
 from litestar.response.base import ASGIResponse
 
 from tasker_health.entrypoints.asgi import HealthApp, request_of, sent_path
 from tasker_health.entrypoints.lifespan import entrance
 from tasker_health.entrypoints.messages import METHODS, Response, problem
-from tasker_health.entrypoints.openapi import DOCUMENTED, Content, Documented, Outcome
+from tasker_health.entrypoints.openapi import DOCUMENTED, Content, Documented, Outcome, Parameter
+from tasker_health.formats.schemas import json_schema
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -58,6 +63,8 @@ __all__ = ["TaskerHealthPlugin", "documented"]
 
 _REFUSED: Final = "There is nothing at this path, or not by this method."
 _NOT_MODIFIED: Final = 304
+_NEVER_ASKED: Final = frozenset({"ready", "live"})
+"""Those who may not be asked who they are (guide, *Authentication Configuration*)."""
 _OTHER_METHODS: Final = [method for method in HttpMethod if method.value not in METHODS]
 
 
@@ -94,16 +101,20 @@ class TaskerHealthPlugin(InitPlugin):
 
         async def answer(request: Request[Any, Any, Any]) -> ASGIResponse:
             scope = cast("dict[str, Any]", request.scope)
-            asked = request_of(scope, sent_path(scope), scope.get("user"))
+            asked = request_of(scope, sent_path(scope))
+            if not self._entrance.has(asked.path):
+                raise NotFoundException
             return _rendered(await self._entrance.answer(asked))
+
+        slug = "_".join(re.findall(r"\w+", name))
 
         def handler(methods: list[HttpMethod], **described: Any) -> HTTPRouteHandler:
             return route(
-                f"{self._entrance.prefix}/health/{name}",
+                f"{self._entrance.prefix}/health/{name.replace('}', ':str}')}",
                 http_method=methods,
                 status_code=200,
                 media_type=MediaType.JSON,
-                opt={"exclude_from_auth": name != "status"},
+                opt={"exclude_from_auth": name in _NEVER_ASKED},
                 **described,
             )(answer)
 
@@ -111,8 +122,8 @@ class TaskerHealthPlugin(InitPlugin):
             *(
                 handler(
                     [HttpMethod(method)],
-                    name=f"tasker_health_{name}_{method.lower()}",
-                    operation_id=f"tasker_health_{name}_{method.lower()}",
+                    name=f"tasker_health_{slug}_{method.lower()}",
+                    operation_id=f"tasker_health_{slug}_{method.lower()}",
                     summary=documented.summary,
                     tags=["health"],
                     responses=_specs(_outcomes(documented, method)),
@@ -215,19 +226,18 @@ def _operation(documented: Documented, outcomes: dict[int, Outcome]) -> type[Ope
             for code, outcome in outcomes.items():
                 responses[str(code)].headers = {**_headers(outcome)}
                 for media_type, content in list(outcome.content.items())[1:]:
-                    _add_form(responses[str(code)], responses["200"], media_type, content)
+                    _add_form(responses[str(code)], media_type, content)
 
     return Described
 
 
-def _add_form(
-    response: OpenAPIResponse, good: OpenAPIResponse, media_type: str, content: Content
-) -> None:
-    """Tell a further form of a body; its shape is that of the good answer."""
+def _add_form(response: OpenAPIResponse, media_type: str, content: Content) -> None:
+    """Tell a further form of a body: a response of Litestar's is told in one."""
     forms = cast("dict[str, OpenAPIMediaType]", response.content)
-    form = copy.copy(cast("dict[str, OpenAPIMediaType]", good.content)[media_type])
-    form.examples = {"example": Example(value=content.example)}
-    forms[media_type] = form
+    forms[media_type] = OpenAPIMediaType(
+        schema=cast("Schema", json_schema(content.shape)),  # written out as it stands
+        examples={"example": Example(value=content.example)},
+    )
 
 
 def _headers(outcome: Outcome) -> dict[str, OpenAPIHeader]:
@@ -237,25 +247,27 @@ def _headers(outcome: Outcome) -> dict[str, OpenAPIHeader]:
     }
 
 
-def _parameters(documented: Documented) -> list[Parameter]:
-    fields = [
-        Parameter(
+def _parameters(documented: Documented) -> list[OpenAPIParameter]:
+    places = {
+        "path": documented.path,
+        "query": documented.query,
+        "header": documented.request_headers,
+    }
+    return [
+        OpenAPIParameter(
             name=name,
-            param_in="query",
-            schema=Schema(type=OpenAPIType.STRING, enum=list(allowed)),
-            description="The verdict from which on the code is 503.",
-            required=False,
+            param_in=place,
+            schema=_values(parameter),
+            description=parameter.description,
+            required=place == "path",
+            allow_empty_value=parameter.empty,
+            example=parameter.example or None,
         )
-        for name, allowed in documented.query.items()
+        for place, parameters in places.items()
+        for name, parameter in parameters.items()
     ]
-    headers = [
-        Parameter(
-            name=name,
-            param_in="header",
-            schema=Schema(type=OpenAPIType.STRING),
-            description=told,
-            required=False,
-        )
-        for name, told in documented.request_headers.items()
-    ]
-    return [*fields, *headers]
+
+
+def _values(parameter: Parameter) -> Schema:
+    one = Schema(type=OpenAPIType.STRING, enum=list(parameter.allowed) or None)
+    return Schema(type=OpenAPIType.ARRAY, items=one) if parameter.repeatable else one

@@ -22,6 +22,7 @@ __all__ = [
     "Headers",
     "Request",
     "Response",
+    "document",
     "for_method",
     "json",
     "not_found",
@@ -75,7 +76,21 @@ class Response:
 
 def json(status: int, body: bytes, *extra: tuple[bytes, bytes]) -> Response:
     """Make a response out of one of the guide's documents."""
-    return _response(status, documents.JSON, body, extra)
+    return document(status, documents.JSON, body, *extra)
+
+
+def document(status: int, media_type: str, body: bytes, *extra: tuple[bytes, bytes]) -> Response:
+    """Make a response out of what some format wrote."""
+    return Response(
+        status,
+        (
+            (b"content-type", media_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+            NO_SNIFF,
+            *extra,
+        ),
+        body,
+    )
 
 
 def problem(
@@ -83,7 +98,7 @@ def problem(
 ) -> Response:
     """Make a response that says why there is no such document for this caller."""
     body = documents.problem(status, HTTPStatus(status).phrase, detail, reason)
-    return _response(status, documents.PROBLEM_JSON, body, (NO_STORE, *extra))
+    return document(status, documents.PROBLEM_JSON, body, NO_STORE, *extra)
 
 
 def not_found(method: str) -> Response:
@@ -105,16 +120,3 @@ def for_method(method: str, response: Response) -> Response:
         return response
     told = (header for header in response.headers if header[0] != b"content-length")
     return Response(response.status, (*told, (b"content-length", b"0"), ALLOW), b"")
-
-
-def _response(status: int, media_type: str, body: bytes, extra: Headers) -> Response:
-    return Response(
-        status,
-        (
-            (b"content-type", media_type.encode()),
-            (b"content-length", str(len(body)).encode()),
-            NO_SNIFF,
-            *extra,
-        ),
-        body,
-    )

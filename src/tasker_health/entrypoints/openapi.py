@@ -29,9 +29,9 @@ from tasker_health.domain.status import (
     Verdict,
     Vitals,
 )
-from tasker_health.formats import documents
+from tasker_health.formats import documents, health_json, text
 
-__all__ = ["DOCUMENTED", "Content", "Documented", "Outcome"]
+__all__ = ["DOCUMENTED", "Content", "Documented", "Outcome", "Parameter"]
 
 
 @attrs.frozen
@@ -40,11 +40,11 @@ class Content:
 
     Args:
         shape: the document's type.
-        example: a body of it, as parsed JSON.
+        example: a body of it, as parsed JSON; a text as it is.
     """
 
     shape: type
-    example: Mapping[str, Any]
+    example: Mapping[str, Any] | str
 
 
 @attrs.frozen
@@ -63,24 +63,48 @@ class Outcome:
 
 
 @attrs.frozen
+class Parameter:
+    """One thing that a caller may give.
+
+    Args:
+        description: what it does.
+        allowed: the only values; empty where they are not told here.
+        example: a value; empty for none.
+        repeatable: whether it may be given more than once.
+        empty: whether it may be given without a value.
+    """
+
+    description: str
+    allowed: tuple[str, ...] = ()
+    example: str = ""
+    repeatable: bool = False
+    empty: bool = False
+
+
+@attrs.frozen
 class Documented:
     """One endpoint.
 
     Args:
         summary: what it answers, in a line.
         outcomes: by code.
-        query: the fields of the query that mean something, with the allowed values.
-        request_headers: the headers that mean something, with what they mean.
+        path: the parts of the path that vary.
+        query: the fields of the query that mean something.
+        request_headers: the headers that mean something.
     """
 
     summary: str
     outcomes: Mapping[int, Outcome]
-    query: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    request_headers: Mapping[str, str] = attrs.field(factory=dict)
+    path: Mapping[str, Parameter] = attrs.field(factory=dict)
+    query: Mapping[str, Parameter] = attrs.field(factory=dict)
+    request_headers: Mapping[str, Parameter] = attrs.field(factory=dict)
 
 
 _AT: Final = datetime(2025, 6, 18, 15, 30, tzinfo=UTC)
 _NO_STORE: Final = {"Cache-Control": "`no-store`"}
+_KEPT_BY_NOBODY: Final = {
+    "Cache-Control": "`no-store`; `private, no-store` for what not everybody may see"
+}
 _RETRY: Final = {"Retry-After": "seconds after which asking again makes sense"}
 
 
@@ -96,6 +120,16 @@ def _problem(code: int, detail: str, reason: Reason | None = None) -> dict[str, 
 def _refusal(code: int, description: str, **headers: str) -> Outcome:
     named = {name.replace("_", "-"): told for name, told in headers.items()}
     return Outcome(description, _problem(code, description), {**_NO_STORE, **named})
+
+
+def _forms(report: ReadinessReport) -> dict[str, Content]:
+    return {
+        **_json(documents.ReadyDocument, documents.ready(report)),
+        health_json.HEALTH_JSON: Content(
+            health_json.HealthDocument, json.loads(health_json.ready(report))
+        ),
+        text.TEXT: Content(str, text.ready(report, verbose=True).decode()),
+    }
 
 
 def _status_example(*findings: Finding) -> bytes:
@@ -157,6 +191,17 @@ _NOT_READY: Final = ReadinessReport(
     at=_AT,
 )
 
+_UNAUTHENTICATED: Final = _refusal(
+    401,
+    "Credentials are required, or those given are not good.",
+    WWW_Authenticate="how to say who asks",
+)
+_FORBIDDEN: Final = _refusal(403, "The permission to see this is lacking.")
+_OTHER_METHOD: Final = _refusal(
+    405, "The methods of this path are GET, HEAD, OPTIONS.", Allow="the methods of this path"
+)
+_BAD_EXCLUDE: Final = _refusal(400, "The query excludes what is no check, or all checks.")
+
 _LIVE: Final = Documented(
     "Whether this process answers",
     {
@@ -164,23 +209,42 @@ _LIVE: Final = Documented(
             "This process answers.",
             _json(documents.LiveDocument, documents.live(LivenessReport(at=_AT))),
             _NO_STORE,
-        )
+        ),
+        405: _OTHER_METHOD,
     },
 )
+_READINESS_OUTCOMES: Final = {
+    200: Outcome("It can take traffic.", _forms(_READY), _KEPT_BY_NOBODY),
+    400: _BAD_EXCLUDE,
+    401: _UNAUTHENTICATED,
+    403: _FORBIDDEN,
+    405: _OTHER_METHOD,
+    503: Outcome(
+        "It cannot; the checks say why, or the reason does. Or it cannot be told who asks.",
+        {**_forms(_NOT_READY), **_problem(503, "It cannot be told who is asking; try again.")},
+        {**_KEPT_BY_NOBODY, **_RETRY},
+    ),
+}
+_DETAIL: Final = {
+    "verbose": Parameter(
+        "A text has a line for every check even when all is well. For those who may see the"
+        " status.",
+        empty=True,
+    ),
+    "exclude": Parameter(
+        "A check to leave out of verdict and answer. For those who may see the status.",
+        example="migrations",
+        repeatable=True,
+    ),
+}
 _READINESS: Final = Documented(
-    "Whether this instance can take traffic",
-    {
-        200: Outcome(
-            "It can take traffic.",
-            _json(documents.ReadyDocument, documents.ready(_READY)),
-            _NO_STORE,
-        ),
-        503: Outcome(
-            "It cannot; the checks say why, or the reason does.",
-            _json(documents.ReadyDocument, documents.ready(_NOT_READY)),
-            {**_NO_STORE, **_RETRY},
-        ),
-    },
+    "Whether this instance can take traffic", _READINESS_OUTCOMES, query=_DETAIL
+)
+_ONE_CHECK: Final = Documented(
+    "How one check of readiness came out, for those who may see the status",
+    {**_READINESS_OUTCOMES, 404: _refusal(404, "There is nothing at this path.")},
+    path={"check": Parameter("The check's name.", example="database")},
+    query=_DETAIL,
 )
 _STATUS: Final = Documented(
     "How Tasker is: its counts, its performance, and what is wrong",
@@ -195,12 +259,9 @@ _STATUS: Final = Documented(
         ),
         304: Outcome("The caller has this report already.", {}, {"ETag": "its weak tag"}),
         400: _refusal(400, "The query names a value that is not allowed."),
-        401: _refusal(
-            401,
-            "Credentials are required, or those given are not good.",
-            WWW_Authenticate="how to say who asks",
-        ),
-        403: _refusal(403, "The permission to see this is lacking."),
+        401: _UNAUTHENTICATED,
+        403: _FORBIDDEN,
+        405: _OTHER_METHOD,
         406: _refusal(406, "The caller accepts no media type that there is."),
         503: Outcome(
             "There is no report, not even an old one; or `fail_on` asked for this code.",
@@ -211,13 +272,19 @@ _STATUS: Final = Documented(
             {**_NO_STORE, **_RETRY},
         ),
     },
-    query={"fail_on": (Verdict.UNHEALTHY.value, Verdict.DEGRADED.value)},
-    request_headers={"If-None-Match": "tags of the reports that the caller has"},
+    query={
+        "fail_on": Parameter(
+            "The verdict from which on the code is 503.",
+            allowed=(Verdict.UNHEALTHY.value, Verdict.DEGRADED.value),
+        )
+    },
+    request_headers={"If-None-Match": Parameter("tags of the reports that the caller has")},
 )
 
 DOCUMENTED: Final[Mapping[str, Documented]] = {
     "ready": _READINESS,
+    "ready/{check}": _ONE_CHECK,
     "live": _LIVE,
     "status": _STATUS,
 }
-"""The endpoints by name."""
+"""The endpoints by their path under the prefix and ``/health/``."""

@@ -81,10 +81,20 @@ class Configuration:
         prepared_statements: false behind pgbouncer in transaction mode.
         connect_timeout_seconds: how long an attempt to connect may take.
         cache_url: where the status is shared. May hold a password.
+        tokens_file: the file of API tokens, as ``tasker-health token`` writes it.
         prefix: the path before ``/health``; ``/`` for none.
         drain_delay_seconds: how long to go on answering after SIGTERM, while callers
             learn from readiness to go elsewhere.
         log_format: how a line of the log looks.
+        jwt_key_file: the secret, or one public key in PEM, that tokens are signed with.
+        jwt_jwks_file: a JWK Set of several such keys.
+        jwt_algorithms: what tokens may be signed by; they must be those of the keys.
+        jwt_issuer: who issues the tokens, as their ``iss`` says.
+        jwt_audience: whom they are for, as their ``aud`` says.
+        jwt_leeway_seconds: by how much the issuer's clock and ours may differ.
+        jwt_permissions_claim: where a token tells what its bearer may.
+        jwt_admin_claim: where it tells that they may everything, as ``claim`` or
+            ``claim=value``; empty for nowhere.
         origins: where the settings that were given came from.
     """
 
@@ -105,6 +115,7 @@ class Configuration:
     cache_url: str = attrs.field(
         default="memory://", repr=False, metadata=_in("cache", secret=True), converter=_stripped
     )
+    tokens_file: str = attrs.field(default="", metadata=_in("auth"), converter=_stripped)
     prefix: str = attrs.field(
         default="/tasker",
         validator=_prefix,
@@ -117,6 +128,18 @@ class Configuration:
     log_format: Literal["json", "console"] = attrs.field(
         default="json", validator=_log_format, metadata=_in("server")
     )
+    jwt_key_file: str = attrs.field(default="", metadata=_in("auth"))
+    jwt_jwks_file: str = attrs.field(default="", metadata=_in("auth"))
+    jwt_algorithms: frozenset[str] = attrs.field(
+        default=frozenset(), converter=frozenset, metadata=_in("auth")
+    )
+    jwt_issuer: str = attrs.field(default="", metadata=_in("auth"))
+    jwt_audience: str = attrs.field(default="", metadata=_in("auth"))
+    jwt_leeway_seconds: float = attrs.field(
+        default=30.0, validator=seconds(0, 60), metadata=_in("auth")
+    )
+    jwt_permissions_claim: str = attrs.field(default="permissions", metadata=_in("auth"))
+    jwt_admin_claim: str = attrs.field(default="", metadata=_in("auth"))
     origins: Mapping[str, Origin] = attrs.field(factory=dict, converter=_fixed, repr=False)
 
     def origin(self, setting: str) -> Origin:

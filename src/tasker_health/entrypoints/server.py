@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from tasker_health.adapters.auth import (
-    AnonymousAuthenticator,
+    HostUserAuthenticator,
     PermissionCoordinator,
-    load_authenticator,
     load_coordinator,
 )
 from tasker_health.adapters.clock import SystemClock
@@ -32,16 +31,19 @@ from tasker_health.adapters.sql.url import parse_database_url
 from tasker_health.domain.errors import ConfigurationError, SourceError
 from tasker_health.domain.events import Changed
 from tasker_health.domain.service import HealthService
+from tasker_health.entrypoints.authentication import build_authenticator, knows_nobody
 from tasker_health.entrypoints.environment import read_configuration
 from tasker_health.entrypoints.lifespan import Entrance
 from tasker_health.entrypoints.litestar import documented
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from tasker_health.adapters.redis import RedisStatusCache
     from tasker_health.adapters.sql.opening import Database
     from tasker_health.adapters.sql.url import DatabaseTarget
+    from tasker_health.domain.checks import HealthCheck
+    from tasker_health.domain.coordination import BaseCoordinator
     from tasker_health.domain.ports import Authenticator, Clock, Coordinator, DatabaseProbe
     from tasker_health.entrypoints.asgi import Receive, Scope, Send
     from tasker_health.entrypoints.options import Configuration
@@ -60,7 +62,7 @@ def check(configuration: Configuration) -> None:
         ConfigurationError: it cannot; the setting is named as the user wrote it.
     """
     _target(configuration)
-    _authenticator(configuration)
+    build_authenticator(configuration, SystemClock())
     _coordinator(configuration)
     _open_database(configuration, SystemClock())
     _open_cache(configuration, "", SystemClock())
@@ -68,14 +70,31 @@ def check(configuration: Configuration) -> None:
 
 
 @asynccontextmanager
-async def open_service(configuration: Configuration) -> AsyncIterator[HealthService]:
+async def open_service(
+    configuration: Configuration,
+    *,
+    authenticator: Authenticator | None = None,
+    coordinator: Coordinator | type[BaseCoordinator] | None = None,
+    checks: Sequence[HealthCheck] = (),
+) -> AsyncIterator[HealthService]:
     """Open a service over what the settings name, and close all of it afterwards.
+
+    Args:
+        configuration: all settings.
+        authenticator: tells who asks, in place of what the settings name. Where neither is
+            given, it is whom the application that we are embedded in found.
+        coordinator: tells who may, in place of what the settings name; an instance, or a
+            subclass of BaseCoordinator itself.
+        checks: what readiness asks besides the database and the cache.
 
     Raises:
         ConfigurationError: on entering, as in :func:`check`.
     """
     clock, target = SystemClock(), _target(configuration)
-    authenticator, coordinator = _authenticator(configuration), _coordinator(configuration)
+    authenticator = authenticator or build_authenticator(
+        configuration, clock, default=HostUserAuthenticator()
+    )
+    coordinator = coordinator or _coordinator(configuration)
     async with AsyncExitStack() as stack:
         journal = StructlogJournal(
             renderer=configuration.log_format, secrets=_secrets(configuration, target)
@@ -93,11 +112,12 @@ async def open_service(configuration: Configuration) -> AsyncIterator[HealthServ
             journal=journal,
             authenticator=authenticator,
             coordinator=coordinator,
+            checks=checks,
             cache=cache,
             settings=configuration.settings,
         )
         stack.push_async_callback(service.aclose)
-        if configuration.settings.auth.authorization_enabled and _knows_nobody(authenticator):
+        if configuration.settings.auth.authorization_enabled and knows_nobody(authenticator):
             journal.record(_CLOSED_TO_ALL)
         await _warm_up(database.probe)
         yield service
@@ -118,7 +138,8 @@ _CLOSED_TO_ALL: Final = Changed(
     before="",
     after="degraded",
     detail="authorization is enabled and nobody can be recognised, so that every request"
-    " for the status is answered 403: set AUTHENTICATOR_CLASS",
+    " for the status is answered 403: set TOKENS_FILE, JWT_KEY_FILE, JWT_JWKS_FILE or"
+    " AUTHENTICATOR_CLASS",
 )
 
 
@@ -145,7 +166,8 @@ class ServedApp:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[HealthService]:
-        async with open_service(self._configuration) as service:
+        authenticator = build_authenticator(self._configuration, SystemClock())
+        async with open_service(self._configuration, authenticator=authenticator) as service:
             self._service = service
             try:
                 yield service
@@ -236,38 +258,19 @@ def _open_cache(
         )
 
 
-def _authenticator(configuration: Configuration) -> Authenticator:
-    path, origin = (
-        configuration.settings.auth.authenticator_class,
-        configuration.origin("authenticator_class"),
-    )
-    authenticator = (
-        load_authenticator(path, setting=origin.written, source=origin.place)
-        if path
-        else AnonymousAuthenticator()
-    )
-    required = configuration.settings.health.status_requires_authentication
-    if required and _knows_nobody(authenticator):
-        allowed = f"false, unless {origin.written} names a class that can recognise somebody"
-        raise _refused(configuration, "status_requires_authentication", "true", allowed)
-    return authenticator
-
-
-def _coordinator(configuration: Configuration) -> Coordinator:
+def _coordinator(configuration: Configuration) -> Coordinator | type[BaseCoordinator]:
     path = configuration.settings.auth.authorization_coordinator_class
     origin = configuration.origin("authorization_coordinator_class")
     if not path:
-        return PermissionCoordinator()
+        return PermissionCoordinator
     return load_coordinator(path, setting=origin.written, source=origin.place)
-
-
-def _knows_nobody(authenticator: Authenticator) -> bool:
-    return isinstance(authenticator, AnonymousAuthenticator)
 
 
 def _secrets(configuration: Configuration, target: DatabaseTarget) -> Iterator[str]:
     """Tell what must not be seen in any line of the log."""
     yield target.password
+    for name in (target.user, target.database, *(host for host, _ in target.hosts)):
+        yield from (f'"{name}"', f"'{name}'")  # as vendors write names into their errors
     yield configuration.database_url
     if _cache_scheme(configuration) != "memory":
         yield configuration.cache_url

@@ -81,10 +81,9 @@ class DrainingServer(uvicorn.Server):
         told_before = self._stop_at < math.inf
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
-        if sig == signal.SIGTERM and self.started and not told_before:
+        if sig == signal.SIGTERM and self.started and self._loop and not told_before:
             self._stop_at = time.monotonic() + self._delay_seconds
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._drain)
+            self._loop.call_soon_threadsafe(self._drain)
         else:
             self._stop_at = time.monotonic()
             self.should_exit = True

@@ -73,6 +73,9 @@ class WorkerPool:
         try:
             # A terminal's Ctrl-C goes to the parent alone, which passes it on once.
             os.setpgid(0, 0)
+            # A shell has what it runs in the background ignore SIGINT; before the server
+            # listens to it, one that the parent passes on would be lost for good.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             code = self._work(listener, self._started)
         except SystemExit as end:

@@ -146,13 +146,10 @@ async def _worked_off(
 ) -> Iterator[Move]:
     """Put what is past into the database at once; give back what is still to come."""
     now = clock.now()
-    for move in work:
-        if move.at > now:
-            work = itertools.chain([move], work)
-            break
+    while (move := next(work)).at <= now:  # work never ends
         apply(world, move)
     await load(engine, world)
-    return work
+    return itertools.chain([move], work)
 
 
 @asynccontextmanager

@@ -7,15 +7,13 @@ an item with two current transitions or, once it has moved, with none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
-import attrs
 from sqlalchemy import Boolean, DateTime, bindparam, column, insert, select, table, update
 
 from tasker_health.domain.database import Generation
-from tasker_health.simulation.loading import uuid_of
+from tasker_health.simulation.layout import LAYOUTS
 from tasker_health.simulation.moves import StepMoved, TaskCreated, TaskMoved
 
 if TYPE_CHECKING:
@@ -38,40 +36,13 @@ _TIMES: Final = (
 _SWITCHES: Final = ("most_recent", "complete", "retryable", "in_process", "processed")
 
 
-@attrs.frozen(kw_only=True)
-class _Names:
-    """How a generation names and keys what both have.
-
-    Args:
-        key: what the names of key columns end in.
-        identity: turns a world's identity into a key.
-        limit: the column of the most attempts.
-    """
-
-    schema: str | None
-    prefix: str
-    key: str
-    identity: Callable[[int], object]
-    limit: str
-
-
-_NAMES: Final[Mapping[Generation, _Names]] = {
-    Generation.ENGINE: _Names(
-        schema=None, prefix="tasker_", key="id", identity=int, limit="retry_limit"
-    ),
-    Generation.CORE: _Names(
-        schema="tasker", prefix="", key="uuid", identity=uuid_of, limit="max_attempts"
-    ),
-}
-
-
 class MoveWriter:
     """Writes moves of one generation through an opened engine; whoever opened it closes it."""
 
     def __init__(self, engine: AsyncEngine, generation: Generation) -> None:
         self._engine = engine
         self._generation = generation
-        self._names = _NAMES[generation]
+        self._layout = LAYOUTS[generation]
         self._known: dict[tuple[str, str], object] = {}
 
     async def write(self, move: Move) -> None:
@@ -98,9 +69,11 @@ class MoveWriter:
                 await self._move_task(connection, move)
             case StepMoved():
                 await self._move_step(connection, move)
+            case _:
+                assert_never(move)
 
     async def _create(self, connection: AsyncConnection, move: TaskCreated) -> None:
-        key, identity, stamps = self._names.key, self._names.identity, _stamps(move.at)
+        key, identity, stamps = self._layout.key, self._layout.identity, _stamps(move.at)
         task: _Row = {
             f"task_{key}": identity(move.task_id),
             f"named_task_{key}": await self._named_task(connection, move.name, stamps),
@@ -116,7 +89,7 @@ class MoveWriter:
                 f"workflow_step_{key}": identity(new.step_id),
                 f"task_{key}": identity(move.task_id),
                 f"named_step_{key}": await self._named_step(connection, new.name, stamps),
-                self._names.limit: new.retry_limit,
+                self._layout.limit: new.retry_limit,
                 **stamps,
             }
             for new in move.steps
@@ -161,10 +134,10 @@ class MoveWriter:
         self, connection: AsyncConnection, item: str, number: int, move: TaskMoved | StepMoved
     ) -> None:
         """Flip the old transition's flag and add the new one."""
-        key = f"{item}_{self._names.key}"
+        key = f"{item}_{self._layout.key}"
         stamps = _stamps(move.at)
         new: _Row = {
-            key: self._names.identity(number),
+            key: self._layout.identity(number),
             "to_state": move.to_state,
             "from_state": move.from_state,
             "sort_key": move.sort_key,
@@ -176,13 +149,13 @@ class MoveWriter:
             update(transitions)
             .where(transitions.c[key] == bindparam("item"), transitions.c.most_recent)
             .values(most_recent=False, updated_at=bindparam("at", type_=DateTime())),
-            {"item": self._names.identity(number), "at": stamps["updated_at"]},
+            {"item": self._layout.identity(number), "at": stamps["updated_at"]},
         )
         await connection.execute(insert(transitions), [new])
 
     async def _named_task(self, connection: AsyncConnection, name: str, stamps: _Row) -> object:
         space = await self._named(connection, "task_namespace", "default", stamps)
-        more: _Row = {f"task_namespace_{self._names.key}": space}
+        more: _Row = {f"task_namespace_{self._layout.key}": space}
         return await self._named(connection, "named_task", name, more | stamps)
 
     async def _named_step(self, connection: AsyncConnection, name: str, stamps: _Row) -> object:
@@ -196,7 +169,7 @@ class MoveWriter:
         """Find what goes by this name, or add it; give its key."""
         if (item, name) in self._known:
             return self._known[item, name]
-        key = f"{item}_{self._names.key}"
+        key = f"{item}_{self._layout.key}"
         row: _Row = {"name": name, **more}
         target = self._table(f"{item}s", {key: None, **row})
         found = await connection.execute(select(target.c[key]).where(target.c.name == name))
@@ -212,14 +185,14 @@ class MoveWriter:
             await connection.execute(insert(self._table(name, rows[0])), rows)
 
     async def _update(self, connection: AsyncConnection, item: str, number: int, row: _Row) -> None:
-        key = f"{item}_{self._names.key}"
-        identity = self._names.identity(number)
+        key = f"{item}_{self._layout.key}"
+        identity = self._layout.identity(number)
         target = self._table(f"{item}s", {key: None, **row})
         await connection.execute(update(target).where(target.c[key] == identity).values(row))
 
     def _table(self, name: str, columns: Mapping[str, object]) -> TableClause:
         typed: list[Any] = [_column(one) for one in columns]
-        return table(self._names.prefix + name, *typed, schema=self._names.schema)
+        return table(self._layout.prefix + name, *typed, schema=self._layout.schema)
 
 
 def _column(name: str) -> object:

@@ -6,32 +6,26 @@ For tests, benchmarks and the demo's history. The tables of :mod:`.schema` must 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
-import attrs
 from sqlalchemy import column, delete, insert, table, text
 
-from tasker_health.domain.database import Generation
+from tasker_health.simulation.layout import LAYOUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sqlalchemy import ColumnClause, TableClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from tasker_health.adapters.memory.world import Step, Task, Transition, World
+    from tasker_health.domain.database import Generation
+    from tasker_health.simulation.layout import Layout
 
-__all__ = ["clear", "load", "uuid_of"]
+__all__ = ["clear", "load"]
 
 Row = dict[str, object]
-
-
-def uuid_of(number: int) -> UUID:
-    """Turn a world's identity into the core's kind of key: in form version 7, in order."""
-    return UUID(int=(number << 80) | (0x7 << 76) | (0x2 << 62))
 
 
 async def load(engine: AsyncEngine, world: World) -> None:
@@ -41,7 +35,7 @@ async def load(engine: AsyncEngine, world: World) -> None:
         engine: opened on a database that holds the tables of the world's generation.
         world: what to insert; it is not changed.
     """
-    layout = _LAYOUTS[world.generation]
+    layout = LAYOUTS[world.generation]
     moment = _text if engine.dialect.name == "sqlite" else _naive
     async with engine.begin() as connection:
         for name, rows in _rows(layout, world):
@@ -53,66 +47,13 @@ async def load(engine: AsyncEngine, world: World) -> None:
 
 async def clear(engine: AsyncEngine, generation: Generation) -> None:
     """Delete every row that :func:`load` or a worker at play has made."""
-    layout = _LAYOUTS[generation]
+    layout = LAYOUTS[generation]
     async with engine.begin() as connection:
         for name in reversed(layout.tables):
             await connection.execute(delete(_table(layout, name)))
 
 
-@attrs.frozen(kw_only=True)
-class _Layout:
-    """How a generation names and keys what both have.
-
-    Args:
-        key: what the names of key columns end in.
-        identity: turns a world's identity into a key.
-        limit: the column of the most attempts.
-        tables: parents first.
-    """
-
-    schema: str | None
-    prefix: str
-    key: str
-    identity: Callable[[int], object]
-    serial: bool
-    limit: str
-    tables: Sequence[str]
-
-
-_TABLES: Final = (
-    "task_namespaces",
-    "named_tasks",
-    "named_steps",
-    "tasks",
-    "task_transitions",
-    "workflow_steps",
-    "workflow_step_transitions",
-    "workflow_step_edges",
-)
-
-_LAYOUTS: Final[Mapping[Generation, _Layout]] = {
-    Generation.ENGINE: _Layout(
-        schema=None,
-        prefix="tasker_",
-        key="id",
-        identity=int,
-        serial=True,
-        limit="retry_limit",
-        tables=("dependent_systems", *_TABLES),
-    ),
-    Generation.CORE: _Layout(
-        schema="tasker",
-        prefix="",
-        key="uuid",
-        identity=uuid_of,
-        serial=False,
-        limit="max_attempts",
-        tables=_TABLES,
-    ),
-}
-
-
-def _table(layout: _Layout, name: str, columns: Iterable[str] = ()) -> TableClause:
+def _table(layout: Layout, name: str, columns: Iterable[str] = ()) -> TableClause:
     named: list[ColumnClause[object]] = [column(key) for key in columns]
     return table(layout.prefix + name, *named, schema=layout.schema)
 
@@ -120,7 +61,7 @@ def _table(layout: _Layout, name: str, columns: Iterable[str] = ()) -> TableClau
 _LONG_AGO: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def _rows(layout: _Layout, world: World) -> Iterator[tuple[str, Iterable[Row]]]:
+def _rows(layout: Layout, world: World) -> Iterator[tuple[str, Iterable[Row]]]:
     """Give each table's rows, parents first."""
     task_names = _numbered(task.name for task in world.tasks.values())
     step_names = _numbered(step.name for step in world.steps.values())
@@ -138,7 +79,7 @@ def _numbered(names: Iterable[str]) -> dict[str, int]:
 
 
 def _names(
-    layout: _Layout, tasks: Mapping[str, int], steps: Mapping[str, int]
+    layout: Layout, tasks: Mapping[str, int], steps: Mapping[str, int]
 ) -> Iterator[tuple[str, Iterable[Row]]]:
     key, one, stamps = layout.key, layout.identity(1), _stamps(_LONG_AGO)
     yield "task_namespaces", [{f"task_namespace_{key}": one, "name": "default", **stamps}]
@@ -167,7 +108,7 @@ def _names(
     )
 
 
-def _task(layout: _Layout, task: Task, names: Mapping[str, int]) -> Row:
+def _task(layout: Layout, task: Task, names: Mapping[str, int]) -> Row:
     row: Row = {
         f"task_{layout.key}": layout.identity(task.id),
         f"named_task_{layout.key}": layout.identity(names[task.name]),
@@ -187,7 +128,7 @@ def _completed_at(task: Task) -> datetime | None:
     return moves[-1] if task.complete and moves else None
 
 
-def _step(layout: _Layout, step: Step, names: Mapping[str, int]) -> Row:
+def _step(layout: Layout, step: Step, names: Mapping[str, int]) -> Row:
     return {
         f"workflow_step_{layout.key}": layout.identity(step.id),
         f"task_{layout.key}": layout.identity(step.task_id),
@@ -204,7 +145,7 @@ def _step(layout: _Layout, step: Step, names: Mapping[str, int]) -> Row:
     }
 
 
-def _transitions(layout: _Layout, item: str, owners: Iterable[Task | Step]) -> Iterator[Row]:
+def _transitions(layout: Layout, item: str, owners: Iterable[Task | Step]) -> Iterator[Row]:
     for owner in owners:
         owned: Row = {f"{item}_{layout.key}": layout.identity(owner.id)}
         for move in owner.transitions:
@@ -221,7 +162,7 @@ def _transition(move: Transition) -> Row:
     }
 
 
-def _edges(layout: _Layout, steps: Iterable[Step]) -> Iterator[Row]:
+def _edges(layout: Layout, steps: Iterable[Step]) -> Iterator[Row]:
     for step in steps:
         for parent in step.parents:
             yield {

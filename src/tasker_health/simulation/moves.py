@@ -8,7 +8,7 @@ the state before. Making moves up is ``workload.py``, writing them into a databa
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import attrs
 
@@ -104,6 +104,8 @@ def apply(world: World, move: Move) -> None:
             step.processed_at = move.processed_at
             step.last_attempted_at = move.last_attempted_at
             step.backoff_request_seconds = move.backoff_request_seconds
+        case _:
+            assert_never(move)
 
 
 def _create(world: World, move: TaskCreated) -> None:

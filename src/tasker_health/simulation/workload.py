@@ -35,8 +35,8 @@ import attrs
 
 from tasker_health.domain.database import Generation
 from tasker_health.simulation.catalog import RECIPES, StepPlan
-from tasker_health.simulation.machines import WAYS
 from tasker_health.simulation.moves import NewStep, StepMoved, TaskCreated, TaskMoved
+from tasker_health.simulation.ways import WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

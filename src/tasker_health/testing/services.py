@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tasker_health.adapters.auth import AnonymousAuthenticator, PermissionCoordinator
+from tasker_health.adapters.auth import HostUserAuthenticator, PermissionCoordinator
 from tasker_health.adapters.memory.cache import InMemoryStatusCache
 from tasker_health.adapters.memory.probe import InMemoryDatabaseProbe
 from tasker_health.adapters.memory.tasker import InMemoryTasker
 from tasker_health.adapters.memory.world import World
 from tasker_health.domain.database import Generation
 from tasker_health.domain.service import HealthService
+from tasker_health.entrypoints.asgi import HealthApp
+from tasker_health.testing.asking import ask
 from tasker_health.testing.doubles import ManualClock, RecordingJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tasker_health.domain.checks import HealthCheck
+    from tasker_health.domain.coordination import BaseCoordinator
     from tasker_health.domain.ports import Authenticator, Coordinator
     from tasker_health.domain.settings import Settings
+    from tasker_health.testing.asking import Answer
 
 __all__ = ["InMemoryHealth"]
 
@@ -29,12 +33,13 @@ class InMemoryHealth:
     Args:
         world: what Tasker keeps; an empty engine unless told.
         settings: the guide's options.
-        authenticator: tells who asks; nobody is known unless told.
+        authenticator: tells who asks; unless told, whom a host application found.
         coordinator: tells who may; the shipped one unless told.
         checks: what readiness asks besides the database and the cache.
 
     Attributes:
         service: the service.
+        app: its endpoints, as an ASGI application.
         world, tasker, probe, cache, clock, journal: its surroundings; set ``failure`` on
             tasker or probe to break them, and ``advance`` the clock to let time pass.
     """
@@ -45,7 +50,7 @@ class InMemoryHealth:
         *,
         settings: Settings | None = None,
         authenticator: Authenticator | None = None,
-        coordinator: Coordinator | None = None,
+        coordinator: Coordinator | type[BaseCoordinator] | None = None,
         checks: Sequence[HealthCheck] = (),
     ) -> None:
         self.world: Final = world or World(generation=Generation.ENGINE)
@@ -59,9 +64,14 @@ class InMemoryHealth:
             probe=self.probe,
             clock=self.clock,
             journal=self.journal,
-            authenticator=authenticator or AnonymousAuthenticator(),
-            coordinator=coordinator or PermissionCoordinator(),
+            authenticator=authenticator or HostUserAuthenticator(),
+            coordinator=coordinator or PermissionCoordinator,
             checks=checks,
             cache=self.cache,
             settings=settings,
         )
+        self.app: Final = HealthApp(self.service)
+
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask its endpoints once, as a caller does."""
+        return await ask(self.app, path, headers=headers or {})

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from tasker_health.adapters.memory.world import Step, Task, Transition, World
 from tasker_health.domain.database import Generation
-from tasker_health.testing.moves import STEP_MOVES, TASK_MOVES, walk
+from tasker_health.testing.machines import STEP_MOVES, TASK_MOVES, walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from tasker_health.testing.moves import Moves
+    from tasker_health.testing.machines import Moves
 
 __all__ = ["AT", "WINDOW_SECONDS", "random_world", "worlds"]
 

@@ -22,6 +22,7 @@ pytest.register_assert_rewrite(
 # After the line above, or a failing promise would not show its values.
 from tasker_health.testing.contracts.access import (  # noqa: E402
     AuthenticatorContract,
+    CoordinatorClassContract,
     CoordinatorContract,
     RecognisingAuthenticatorContract,
 )
@@ -38,6 +39,7 @@ from tasker_health.testing.contracts.local import ClockContract, JournalContract
 __all__ = [
     "AuthenticatorContract",
     "ClockContract",
+    "CoordinatorClassContract",
     "CoordinatorContract",
     "DatabaseProbeContract",
     "JournalContract",

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import attrs
 import pytest
 
-from tasker_health.domain.errors import InvalidCredentialsError
+from tasker_health.domain.coordination import coordinator_of
+from tasker_health.domain.errors import (
+    ForbiddenError,
+    InvalidCredentialsError,
+    UnknownPermissionError,
+)
 from tasker_health.domain.permissions import (
     ANONYMOUS,
     METRICS_INDEX,
@@ -23,10 +28,16 @@ from tasker_health.testing.contracts.base import Contract, cancelled_after, to_o
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from tasker_health.domain.coordination import BaseCoordinator
     from tasker_health.domain.permissions import Credentials
     from tasker_health.domain.ports import Authenticator, Coordinator, User
 
-__all__ = ["AuthenticatorContract", "CoordinatorContract", "RecognisingAuthenticatorContract"]
+__all__ = [
+    "AuthenticatorContract",
+    "CoordinatorClassContract",
+    "CoordinatorContract",
+    "RecognisingAuthenticatorContract",
+]
 
 
 class AuthenticatorContract(Contract):
@@ -151,8 +162,8 @@ _NO_GRANTS: Final = (None, False, 0, 1, "yes", "true", [True], _Later(answer=Fal
 class CoordinatorContract(Contract):
     """What every coordinator promises. Override ``coordinator``.
 
-    Override ``permitted`` and ``stranger`` where the coordinator asks for other users than
-    principals.
+    It may give an instance, or a subclass of BaseCoordinator itself. Override ``permitted``
+    and ``stranger`` too where the coordinator asks for other users than principals.
 
     Attributes:
         admits_admins: whether an admin may everything.
@@ -161,9 +172,14 @@ class CoordinatorContract(Contract):
     admits_admins: ClassVar[bool] = True
 
     @pytest.fixture
-    def coordinator(self) -> Coordinator:
+    def coordinator(self) -> Coordinator | type[BaseCoordinator]:
         """Give a coordinator."""
         to_override(self, "coordinator")
+
+    @pytest.fixture
+    def deciding(self, coordinator: Coordinator | type[BaseCoordinator]) -> Coordinator:
+        """Give what a service would ask."""
+        return coordinator_of(coordinator)
 
     @pytest.fixture
     def permitted(self) -> User:
@@ -175,45 +191,83 @@ class CoordinatorContract(Contract):
         """Give a user who may nothing."""
         return Principal(name="mallory")
 
-    async def test_who_may_is_granted(self, coordinator: Coordinator, permitted: User) -> None:
+    async def test_who_may_is_granted(self, deciding: Coordinator, permitted: User) -> None:
         """Who holds the permission gets ``True`` itself, nothing that is merely truthy."""
-        assert await coordinator.is_authorized(permitted, STATUS_INDEX) is True
+        assert await deciding.is_authorized(permitted, STATUS_INDEX) is True
 
-    async def test_who_may_nothing_is_denied(
-        self, coordinator: Coordinator, stranger: User
-    ) -> None:
+    async def test_who_may_nothing_is_denied(self, deciding: Coordinator, stranger: User) -> None:
         """Who holds no permission is not granted it."""
-        assert not await _grants(coordinator, stranger, STATUS_INDEX)
+        assert not await _grants(deciding, stranger, STATUS_INDEX)
 
     @pytest.mark.parametrize("other", _NEAR_MISSES, ids=str)
     async def test_a_permission_is_exactly_itself(
-        self, coordinator: Coordinator, permitted: User, other: Permission
+        self, deciding: Coordinator, permitted: User, other: Permission
     ) -> None:
         """Holding one permission grants no other, however alike."""
-        assert not await _grants(coordinator, permitted, other)
+        assert not await _grants(deciding, permitted, other)
 
-    async def test_admins(self, coordinator: Coordinator) -> None:
+    async def test_admins(self, deciding: Coordinator) -> None:
         """An admin without the permission is granted it exactly where admins are admitted."""
         admin = Principal(name="root", tasker_admin=True)
-        assert await _grants(coordinator, admin, STATUS_INDEX) is self.admits_admins
+        assert await _grants(deciding, admin, STATUS_INDEX) is self.admits_admins
 
     @pytest.mark.parametrize("answer", _NO_GRANTS, ids=repr)
-    async def test_only_true_grants(self, coordinator: Coordinator, answer: object) -> None:
+    async def test_only_true_grants(self, deciding: Coordinator, answer: object) -> None:
         """A user whose own answers are anything but ``True`` is not granted anything."""
-        assert not await _grants(coordinator, _Odd(answer), STATUS_INDEX)
+        assert not await _grants(deciding, _Odd(answer), STATUS_INDEX)
 
-    async def test_a_user_that_fails_is_denied(self, coordinator: Coordinator) -> None:
+    async def test_a_user_that_fails_is_denied(self, deciding: Coordinator) -> None:
         """A user who cannot be asked is not granted anything."""
-        assert not await _grants(coordinator, _Raising(), STATUS_INDEX)
+        assert not await _grants(deciding, _Raising(), STATUS_INDEX)
 
     async def test_concurrent_callers_are_told_apart(
-        self, coordinator: Coordinator, permitted: User, stranger: User
+        self, deciding: Coordinator, permitted: User, stranger: User
     ) -> None:
         """Nobody is granted what somebody else holds who asks at the same time."""
         granted = await asyncio.gather(
-            *(_grants(coordinator, user, STATUS_INDEX) for user in [permitted, stranger] * 5)
+            *(_grants(deciding, user, STATUS_INDEX) for user in [permitted, stranger] * 5)
         )
         assert granted == [True, False] * 5
+
+
+class CoordinatorClassContract(CoordinatorContract):
+    """What a subclass of BaseCoordinator promises besides. Override ``coordinator_class``."""
+
+    @pytest.fixture
+    def coordinator_class(self) -> type[BaseCoordinator]:
+        """Give the class."""
+        to_override(self, "coordinator_class")
+
+    @pytest.fixture
+    def coordinator(
+        self, coordinator_class: type[BaseCoordinator]
+    ) -> Coordinator | type[BaseCoordinator]:
+        """Give the class as it would be configured."""
+        return coordinator_class
+
+    async def test_who_may_is_told_so(
+        self, coordinator_class: type[BaseCoordinator], permitted: User
+    ) -> None:
+        """Asked by hand, it says yes to whom a service would let in, and raises nothing."""
+        made = coordinator_class(permitted)
+        assert await made.can(STATUS_INDEX.resource, STATUS_INDEX.action) is True
+        await made.authorize(STATUS_INDEX.resource, STATUS_INDEX.action)
+
+    async def test_who_may_not_is_told_so(
+        self, coordinator_class: type[BaseCoordinator], stranger: User
+    ) -> None:
+        """Asked by hand, it says no to the others, and authorize raises."""
+        made = coordinator_class(stranger)
+        assert await made.can(STATUS_INDEX.resource, STATUS_INDEX.action) is False
+        with pytest.raises(ForbiddenError):
+            await made.authorize(STATUS_INDEX.resource, STATUS_INDEX.action)
+
+    async def test_an_unknown_permission_is_an_error(
+        self, coordinator_class: type[BaseCoordinator], permitted: User
+    ) -> None:
+        """A pair that Tasker does not have is a mistake of whoever asks, not a denial."""
+        with pytest.raises(UnknownPermissionError):
+            await coordinator_class(permitted).can(STATUS_INDEX.resource, "destroy")
 
 
 async def _grants(coordinator: Coordinator, user: User, permission: Permission) -> bool:

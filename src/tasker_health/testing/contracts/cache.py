@@ -87,6 +87,11 @@ class StatusCacheContract(Contract):
 
     keep_seconds: ClassVar[float] = 1.0
 
+    @property
+    def _ages(self) -> float:
+        """How long to keep what must not be over before the test is, on any machine."""
+        return 60 * self.keep_seconds
+
     @pytest.fixture
     def cache(self) -> StatusCache:
         """Give an empty cache."""
@@ -117,22 +122,22 @@ class StatusCacheContract(Contract):
         self, cache: StatusCache, told: StatusReport
     ) -> None:
         """A report comes back equal in every part, and as often as it is asked for."""
-        await cache.put(told, self.keep_seconds)
+        await cache.put(told, self._ages)
         assert await cache.get() == told
         assert await cache.get() == told
 
     async def test_a_big_report_comes_back_exactly(self, cache: StatusCache) -> None:
         """A report many times the usual size is kept like any other."""
         big = report(findings=[_finding(look_at=f"{number}: " + "x" * 250) for number in range(60)])
-        await cache.put(big, self.keep_seconds)
+        await cache.put(big, self._ages)
         assert await cache.get() == big
 
     async def test_a_report_too_big_is_refused_whole(self, cache: StatusCache) -> None:
         """A report without measure is kept or refused with ``CacheError``, never cut."""
         old, huge = report(), report(findings=[_finding(look_at="x" * 1_000_000)])
-        await cache.put(old, self.keep_seconds)
+        await cache.put(old, self._ages)
         try:
-            await cache.put(huge, self.keep_seconds)
+            await cache.put(huge, self._ages)
         except CacheError:
             assert await cache.get() in (old, None)
         else:
@@ -140,9 +145,9 @@ class StatusCacheContract(Contract):
 
     async def test_the_latest_replaces_any_other(self, cache: StatusCache) -> None:
         """Only the report that was put last is given, whichever was measured last."""
-        await cache.put(report(at=_AT), self.keep_seconds)
+        await cache.put(report(at=_AT), self._ages)
         older = report(at=_AT - timedelta(seconds=5))
-        await cache.put(older, self.keep_seconds)
+        await cache.put(older, self._ages)
         assert await cache.get() == older
 
     async def test_a_report_is_kept_while_it_may_be(
@@ -179,9 +184,9 @@ class StatusCacheContract(Contract):
         self, cache: StatusCache, other_cache: StatusCache
     ) -> None:
         """What is put through one handle is seen, and replaced, through another."""
-        await cache.put(report(), self.keep_seconds)
+        await cache.put(report(), self._ages)
         assert await other_cache.get() == report()
-        await other_cache.put(_NOTHING, self.keep_seconds)
+        await other_cache.put(_NOTHING, self._ages)
         assert await cache.get() == _NOTHING
 
     @pytest.mark.parametrize("steps", range(5))
@@ -190,7 +195,7 @@ class StatusCacheContract(Contract):
     ) -> None:
         """Whenever a put is cancelled, the old or the new report is there, and puts go on."""
         old = report()
-        keep = 60 * self.keep_seconds
+        keep = self._ages
         await cache.put(old, keep)
         await cancelled_after(steps, lambda: cache.put(_NOTHING, keep))
         assert await cache.get() in (old, _NOTHING)
@@ -201,7 +206,7 @@ class StatusCacheContract(Contract):
     @pytest.mark.parametrize("steps", range(5))
     async def test_a_cancelled_get_harms_nobody(self, cache: StatusCache, steps: int) -> None:
         """Whenever a get is cancelled, the next one gives the report."""
-        await cache.put(report(), 60 * self.keep_seconds)
+        await cache.put(report(), self._ages)
         await cancelled_after(steps, cache.get)
         assert await cache.get() == report()
 
@@ -210,10 +215,10 @@ class StatusCacheContract(Contract):
     ) -> None:
         """While many put and get, each get gives one of the reports, whole."""
         told = [report(at=_AT + timedelta(seconds=number)) for number in range(12)]
-        await cache.put(told[0], 60 * self.keep_seconds)
+        await cache.put(told[0], self._ages)
 
         async def put(handle: StatusCache, one: StatusReport) -> None:
-            await handle.put(one, 60 * self.keep_seconds)
+            await handle.put(one, self._ages)
 
         async def look(handle: StatusCache) -> None:
             assert await handle.get() in told
@@ -278,7 +283,7 @@ class StoredStatusCacheContract(StatusCacheContract):
         assert await cache.get() is None
         assert await stored() is None
         assert _sprung == []
-        await cache.put(report(), self.keep_seconds)
+        await cache.put(report(), self._ages)
         assert await cache.get() == report()
 
     async def test_a_truncated_report_is_a_miss(
@@ -288,7 +293,7 @@ class StoredStatusCacheContract(StatusCacheContract):
         stored: Callable[[], Awaitable[bytes | None]],
     ) -> None:
         """A report that lost its end is a miss and is removed."""
-        await cache.put(report(), self.keep_seconds)
+        await cache.put(report(), self._ages)
         data = await stored()
         assert data
         await plant(data[: len(data) // 2])

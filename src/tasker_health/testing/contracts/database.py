@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -184,9 +185,9 @@ class TaskerContract(Contract):
 
     async def test_what_cannot_be_reached_is_said_on_entering(self, unreachable: Tasker) -> None:
         """Where the state cannot be reached, opening a view raises ``SourceError``."""
-        with pytest.raises(SourceError):
-            async with unreachable.view(AT):
-                pass
+        async with AsyncExitStack() as stack:
+            with pytest.raises(SourceError):
+                await stack.enter_async_context(unreachable.view(AT))
 
 
 _AT_ONCE: Final = 10

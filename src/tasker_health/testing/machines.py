@@ -1,4 +1,4 @@
-"""Which moves a task or step may make, and random walks along them.
+"""Tasker's state machines: which moves a task or step may make, and random walks along them.
 
 Source: database facts, *States* of both generations.
 """
