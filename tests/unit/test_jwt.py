@@ -253,7 +253,7 @@ async def test_a_public_key_is_no_secret(opened: Callable[..., JwtAuthenticator]
         {"alg": {"ES256": 1}},
         {"alg": True},
     ],
-    ids=str,
+    ids="+".join,
 )
 async def test_a_header_that_asks_for_more_is_refused(
     opened: Callable[..., JwtAuthenticator], header: dict[str, Any]
