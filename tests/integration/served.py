@@ -86,6 +86,13 @@ class Served:
             time.sleep(0.05)
         return answer
 
+    def wait_until_draining(self, *, within_seconds: float = 10.0) -> None:
+        """Ask until it says so: on a busy machine readiness may be 503 for another reason first."""
+        deadline = time.monotonic() + within_seconds
+        while (document := self.ask("ready").document).get("reason") != "draining":
+            assert time.monotonic() < deadline, document
+            time.sleep(0.05)
+
     def stop(self, number: signal.Signals = signal.SIGTERM, *, within_seconds: float = 15) -> int:
         """Send a signal and wait for the end; gives the exit code."""
         self.process.send_signal(number)

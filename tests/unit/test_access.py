@@ -226,3 +226,16 @@ async def test_what_is_no_user_is_nobody_known(told: object) -> None:
     door.who = told
     assert await door.outcome() is AccessUnavailableError
     assert "TypeError" in door.journal.changes[0].detail
+
+
+async def test_the_log_gets_our_own_words_and_no_others() -> None:
+    """Our error says what is wrong; a vendor's text may be the token, so only its kind is told."""
+    door = Door(required=True, enabled=False)
+    door.who = AccessUnavailableError("tokens.toml: no such file")
+    await door.outcome()
+    assert door.journal.changes[-1].detail == "tokens.toml: no such file"
+    other = Door(required=True, enabled=False)
+    other.who = RuntimeError("Bearer canary")
+    await other.outcome()
+    assert "canary" not in other.journal.changes[-1].detail
+    assert other.journal.changes[-1].detail.startswith("RuntimeError in ")

@@ -167,7 +167,12 @@ def _somebody(told: object) -> User | None:
 
 
 def _described(error: Exception) -> str:
-    """Tell what broke and where; the text of such an error may be the token that was shown."""
+    """Tell what broke and where; the text of such an error may be the token that was shown.
+
+    The text of our own error is for the log: who raises it knows what it says.
+    """
+    if isinstance(error, AccessUnavailableError):
+        return str(error)
     name, trace = type(error).__name__, error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
