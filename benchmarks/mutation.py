@@ -108,6 +108,8 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_passed_over(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "cast":
+        return True  # for type checkers, and what is cast is seldom more than a name
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True  # a docstring
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -145,10 +147,15 @@ def _change_operator(node: ast.AST) -> None:
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         node.op = ast.UAdd()
         node.operand = ast.Call(ast.Name("bool"), [node.operand], [])
-    elif isinstance(node, ast.Return) and node.value is not None:
+    elif isinstance(node, ast.Return) and not _is_false(node.value):
         node.value = ast.Constant(None)
     elif isinstance(node, ast.Raise) and node.exc is not None:
         node.exc, node.cause = ast.Call(ast.Name("ArithmeticError"), [], []), None
+
+
+def _is_false(value: ast.expr | None) -> bool:
+    """Tell what None in its place would be the same as: its own change is a better one."""
+    return value is None or (isinstance(value, ast.Constant) and not value.value)
 
 
 def _change_value(node: ast.AST) -> None:

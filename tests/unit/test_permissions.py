@@ -142,3 +142,10 @@ def test_another_case_is_another_permission(asked: str) -> None:
     holder = Principal(name="x", permissions=frozenset({STATUS_INDEX}))
     assert holder.has_tasker_permission(str(STATUS_INDEX)) is True
     assert holder.has_tasker_permission(asked) is False
+
+
+def test_permissions_are_sorted_as_they_are_written() -> None:
+    """Lists of them are told in one order."""
+    shown = ["tasker.task:cancel", "tasker.task:show", "tasker.workflow_step:index"]
+    held = {Permission.parse(text) for text in shown}
+    assert [str(permission) for permission in sorted(held)] == shown
