@@ -72,7 +72,9 @@ async def engine_on(url: str, generation: Generation) -> AsyncIterator[AsyncEngi
 @asynccontextmanager
 async def reader_of(url: str) -> AsyncIterator[Database]:
     """Open a database as the service does."""
-    database = open_database(DatabaseOptions(target=url), DatabaseExpectations(), CLOCK)
+    database = open_database(
+        DatabaseOptions(target=url, readiness_timeout_seconds=5.0), DatabaseExpectations(), CLOCK
+    )
     try:
         yield database
     finally:

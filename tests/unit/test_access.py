@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasker_health.domain.access import Access
+from tasker_health.domain.access import Access, _described
 from tasker_health.domain.errors import (
     AccessError,
     AccessUnavailableError,
@@ -239,3 +239,8 @@ async def test_the_log_gets_our_own_words_and_no_others() -> None:
     await other.outcome()
     assert "canary" not in other.journal.changes[-1].detail
     assert other.journal.changes[-1].detail.startswith("RuntimeError in ")
+
+
+def test_an_error_that_was_never_raised_has_a_name_alone() -> None:
+    """Where an error comes with no traceback, nothing but its kind is told."""
+    assert _described(ValueError("canary")) == "ValueError"

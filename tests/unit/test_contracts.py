@@ -487,6 +487,7 @@ _TO_OVERRIDE = [
     ("RecognisingAuthenticatorContract", "bad_credentials"),
     ("ClockContract", "clock"),
     ("CoordinatorContract", "coordinator"),
+    ("CoordinatorClassContract", "coordinator_class"),
     ("DatabaseProbeContract", "probe"),
     ("DatabaseProbeContract", "empty"),
     ("DatabaseProbeContract", "unreachable"),
