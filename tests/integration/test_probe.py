@@ -1,81 +1,33 @@
-"""The SQL probe on real databases: what it finds there, and what asking costs."""
+"""The SQL probe on real PostgreSQL: what it finds there."""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from psycopg.errors import UndefinedTable
+from tests.integration.probing import (
+    DRIVERS,
+    MIGRATIONS,
+    TASKS,
+    WELL,
+    name_of,
+    opened,
+    reasons,
+    told,
+)
 
-from tasker_health.adapters.clock import SystemClock
-from tasker_health.adapters.sql.opening import Database, DatabaseOptions, open_database
-from tasker_health.adapters.sql.probe import SqlDatabaseProbe
 from tasker_health.domain.database import DatabaseExpectations, Generation, judge
-from tasker_health.domain.errors import ConfigurationError, SourceError
 from tasker_health.domain.reasons import Reason
 from tasker_health.simulation.schema import CORE_MIGRATIONS, ENGINE_MIGRATIONS, ddl
 from tasker_health.testing.doubles import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from tests.integration.postgres_server import PostgresServer
 
-    from tasker_health.domain.checks import CheckResult
-    from tasker_health.domain.ports import Clock
 
 pytestmark = pytest.mark.anyio
-
-NAME = "tasker-health"
-MIGRATIONS = {
-    Generation.ENGINE: frozenset(ENGINE_MIGRATIONS),
-    Generation.CORE: frozenset(map(str, CORE_MIGRATIONS)),
-}
-TASKS = {Generation.ENGINE: "tasker_tasks", Generation.CORE: "tasker.tasks"}
-DRIVERS = ("asyncpg", "psycopg")
-
-
-@asynccontextmanager
-async def opened(
-    url: str,
-    expectations: DatabaseExpectations | None = None,
-    clock: Clock | None = None,
-) -> AsyncIterator[Database]:
-    """Open a database for a test, that a busy machine gets the time for."""
-    database = open_database(
-        DatabaseOptions(target=url, readiness_timeout_seconds=5.0),
-        expectations or DatabaseExpectations(),
-        clock or SystemClock(),
-    )
-    try:
-        yield database
-    finally:
-        await database.aclose()
-
-
-async def reasons(
-    database: Database, expectations: DatabaseExpectations | None = None
-) -> dict[str, Reason | None]:
-    """Ask once and tell the reason of each check."""
-    return told(judge(await database.probe.observe(), expectations or DatabaseExpectations()))
-
-
-def told(results: object) -> dict[str, Reason | None]:
-    """Tell the reason of each result."""
-    checked: list[CheckResult] = list(results)  # type: ignore[call-overload]  # a sequence of them
-    return {result.name: result.reason for result in checked}
-
-
-WELL = {"database": None, "migrations": None, "configuration": None}
-
-
-def name_of(url: str) -> str:
-    """Tell the database that a URL names."""
-    return url.rpartition("/")[2]
 
 
 @pytest.mark.parametrize("generation", Generation)
@@ -254,275 +206,3 @@ async def test_a_good_catalogue_is_kept_for_a_minute(postgres: PostgresServer) -
         assert await reasons(database) == WELL
         clock.advance(1.5)
         assert await reasons(database) == {**WELL, "migrations": Reason.PENDING}
-
-
-async def test_asking_is_one_round_trip(postgres: PostgresServer) -> None:
-    """In the steady state a question is one message to the server, and one connection."""
-    url = postgres.create_database(Generation.ENGINE)
-    async with counting_proxy(postgres.host, postgres.port) as (port, seen):
-        proxied = url.replace(f":{postgres.port}/", f":{port}/") + "?sslmode=disable"
-        async with opened(proxied) as database:
-            await database.probe.observe()
-            before = list(seen)
-            await database.probe.observe()
-            after = list(seen)
-    assert after[:-1] == before
-    assert sum(1 for entry in after if entry == "connection") == 1
-
-
-@asynccontextmanager
-async def counting_proxy(host: str, port: int) -> AsyncIterator[tuple[int, list[str]]]:
-    """Stand between client and server, and note each connection and each turn to speak."""
-    seen: list[str] = []
-    links: set[asyncio.StreamWriter] = set()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: str) -> None:
-        while data := await reader.read(65_536):
-            if note:
-                seen.append(note)
-            writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append("connection")
-        there, back = await asyncio.open_connection(host, port)
-        links.update({writer, back})
-        await asyncio.gather(pump(reader, back, "turn"), pump(there, writer, ""))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], seen
-        for link in links:
-            link.close()
-
-
-@pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_pooler_that_shares_sessions(postgres: PostgresServer, driver: str) -> None:
-    """Without prepared statements nothing is kept on the server, and no limits are asked for."""
-    url = postgres.create_database(Generation.ENGINE)
-    proxied = url.replace("postgresql:", f"postgresql+{driver}:") + "?prepared_statements=false"
-    async with opened(proxied) as database:
-        for _ in range(7):
-            assert await reasons(database) == WELL
-        async with database.engine.connect() as connection:
-            for name in ("statement_timeout", "default_transaction_read_only"):
-                row = (await connection.exec_driver_sql(f"SHOW {name}")).one()
-                assert tuple(row) in {("0",), ("off",)}
-            kept = await connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements")
-            assert kept.scalar_one() == 0
-
-
-async def test_the_server_gives_up_before_we_do(postgres: PostgresServer) -> None:
-    """Lock, then statement, then our own deadline; names and zone are as promised."""
-    async with opened(postgres.create_database(Generation.ENGINE)) as database:
-        await database.probe.observe()
-        async with database.engine.connect() as connection:
-            shown = {
-                name: (await connection.exec_driver_sql(f"SHOW {name}")).scalar_one()
-                for name in ("application_name", "timezone", "default_transaction_read_only")
-            }
-            limits = await connection.exec_driver_sql(
-                "SELECT setting::int FROM pg_settings WHERE name = ANY("
-                "ARRAY['lock_timeout', 'statement_timeout']) ORDER BY name"
-            )
-            lock, statement = limits.scalars().all()
-    assert shown == {
-        "application_name": NAME,
-        "timezone": "UTC",
-        "default_transaction_read_only": "on",
-    }
-    assert 0 < lock < statement < 10_000
-
-
-async def test_nothing_connects_before_the_first_question(postgres: PostgresServer) -> None:
-    """Opening touches nothing; asking holds one session; closing leaves none."""
-    name = f"{NAME}-lazy"
-    url = postgres.create_database(Generation.ENGINE) + f"?application_name={name}"
-    async with opened(url) as database:
-        assert postgres.sessions(name) == []
-        await asyncio.gather(*(database.probe.observe() for _ in range(20)))
-        assert [state for _, state in postgres.sessions(name)] == ["idle"]
-    await asyncio.to_thread(until_gone, postgres, name)
-
-
-def until_gone(postgres: PostgresServer, name: str) -> None:
-    """Wait for the server to notice that its clients left."""
-    with postgres.connect() as connection:
-        connection.execute("SET statement_timeout = '5s'")
-        connection.execute(
-            f"DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_activity"
-            f" WHERE application_name = '{name}') LOOP PERFORM pg_sleep(0.01),"
-            f" pg_stat_clear_snapshot(); END LOOP; END $$".encode()
-        )
-
-
-async def test_a_server_that_hangs_up_on_every_question(postgres: PostgresServer) -> None:
-    """A connection lost twice in one question is no stale one: the server is recovering."""
-    url = postgres.create_database(Generation.ENGINE)
-    async with hanging_up_proxy(postgres.host, postgres.port) as (port, lost):
-        proxied = url.replace(f":{postgres.port}/", f":{port}/") + "?sslmode=disable"
-        async with opened(proxied) as database:
-            with pytest.raises(SourceError) as raised:
-                await database.probe.observe()
-    assert raised.value.reason is Reason.RECOVERING
-    assert len(lost) == 2
-
-
-@asynccontextmanager
-async def hanging_up_proxy(host: str, port: int) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Stand between client and server, and hang up as soon as the probe's question comes."""
-    lost: list[bytes] = []
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (data := await reader.read(65_536)) and b"pg_is_in_recovery" not in data:
-            writer.write(data)
-        lost.extend([data] if data else [])
-        writer.close()
-
-    async def give_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(host, port)
-        await asyncio.gather(forward(reader, back), give_back(there, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], lost
-
-
-@asynccontextmanager
-async def silent_server() -> AsyncIterator[tuple[int, asyncio.Event]]:
-    """Take connections and never say a word; tell when there is one."""
-    called, over = asyncio.Event(), asyncio.Event()
-
-    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        called.set()
-        await over.wait()
-        writer.close()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], called
-        over.set()
-
-
-async def test_closing_ends_a_question_that_waits_to_connect() -> None:
-    """Who asks while the database is closed is told so, and does not wait for a connection."""
-    async with (
-        silent_server() as (port, called),
-        opened(f"postgresql://someone@127.0.0.1:{port}/some") as database,
-    ):
-        asking = asyncio.ensure_future(database.probe.observe())
-        await called.wait()
-        await database.aclose()
-        with pytest.raises(SourceError) as raised:
-            await asking
-    assert raised.value.reason is Reason.FAILED
-
-
-async def test_a_driver_that_counts_in_whole_seconds_is_not_waited_for() -> None:
-    """An attempt ends when it was told to, though psycopg waits for two seconds at least."""
-    async with silent_server() as (port, _):
-        options = DatabaseOptions(
-            target=f"postgresql+psycopg://someone@127.0.0.1:{port}/some",
-            connect_timeout_seconds=0.1,
-        )
-        database = open_database(options, DatabaseExpectations(), SystemClock())
-        with pytest.raises(SourceError) as raised:
-            await database.probe.observe()
-        assert str(raised.value.__cause__) == "no connection in time"
-        await database.aclose()
-    assert raised.value.reason is Reason.TIMEOUT
-
-
-# SQLite, the embedded default.
-
-
-@pytest.fixture
-def sqlite_file(tmp_path: Path) -> Path:
-    """Make the engine's tables in a file."""
-    file = tmp_path / "odd name?#%.sqlite3"
-    with sqlite3.connect(file) as connection:
-        for statement in ddl(Generation.ENGINE, "sqlite"):
-            connection.execute(statement)
-    connection.close()
-    return file
-
-
-def sqlite_url(file: Path) -> str:
-    """Write the URL of a file."""
-    return "sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F").replace("#", "%23")
-
-
-async def test_sqlite_is_found_by_looking(sqlite_file: Path) -> None:
-    """The engine's tables in a file are found, whole; its migrations are listed."""
-    async with opened(sqlite_url(sqlite_file)) as database:
-        facts = await database.probe.observe()
-        assert facts.generation is Generation.ENGINE
-        assert facts.missing == ()
-        assert facts.migrations == MIGRATIONS[Generation.ENGINE]
-        assert facts.writable
-
-
-async def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    """A missing file is refused, stays missing, and is found as soon as it is there."""
-    file = tmp_path / "later.sqlite3"
-    async with opened(sqlite_url(file)) as database:
-        with pytest.raises(SourceError) as refused:
-            await database.probe.observe()
-        assert refused.value.reason is Reason.REFUSED
-        assert not file.exists()
-        sqlite3.connect(file).close()
-        file.touch()
-        await asyncio.sleep(0.26)  # the least time between two attempts
-        assert await reasons(database) == {**WELL, "migrations": Reason.PENDING}
-
-
-async def test_a_locked_file_is_locked(sqlite_file: Path) -> None:
-    """While another holds the file for itself, the answer is `locked`, and well afterwards."""
-    async with opened(sqlite_url(sqlite_file)) as database:
-        assert await reasons(database) == WELL
-        other = sqlite3.connect(sqlite_file, isolation_level=None)
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(SourceError) as locked:
-            await database.probe.observe()
-        assert locked.value.reason is Reason.LOCKED
-        other.execute("COMMIT")
-        other.close()
-        assert await reasons(database) == WELL
-
-
-async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    """A file of another kind is an error with a reason, not a crash."""
-    file = tmp_path / "notes.txt"
-    file.write_text("not a database, but long enough to be looked at" * 50)
-    async with opened(sqlite_url(file)) as database:
-        with pytest.raises(SourceError) as failed:
-            await database.probe.observe()
-        assert failed.value.reason is Reason.FAILED
-
-
-def test_sqlite_holds_no_core() -> None:
-    """The core generation in SQLite is refused by name at opening."""
-    with pytest.raises(ConfigurationError, match="TASKER_SCHEMA"):
-        open_database(
-            DatabaseOptions(target="sqlite:///x.sqlite3"),
-            DatabaseExpectations(tasker_schema=Generation.CORE),
-            SystemClock(),
-        )
-
-
-async def test_a_connection_that_came_too_late_is_hung_up(sqlite_file: Path) -> None:
-    """A connection that is there when nobody waits for it any more is ended."""
-    async with opened(sqlite_url(sqlite_file)) as database:
-        probe = database.probe
-        assert isinstance(probe, SqlDatabaseProbe)
-        opening = asyncio.ensure_future(probe._open())
-        probe._see_off(opening, (5.0, 6.0))
-        line = await opening
-        await asyncio.sleep(0)  # whoever was told to look at the end comes first
-        assert line.closed

@@ -262,7 +262,7 @@ async def test_a_header_that_asks_for_more_is_refused(
     assert await known(opened(), signed(**header)) is None
 
 
-@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
+@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "application/jwt", "application/at+jwt"])
 async def test_what_else_a_header_may_say(
     opened: Callable[..., JwtAuthenticator], kind: str
 ) -> None:
@@ -346,6 +346,7 @@ async def test_a_claim_that_does_not_hold(
         ("aud", ["other", "tasker"]),
         ("aud", ["tasker"]),
         ("sub", "Ålice Ünïcode | auth0"),
+        ("sub", "a"),
         ("sub", "a" * 255),
         ("exp", NOW - 29),
         ("exp", NOW + 0.5),
@@ -785,6 +786,16 @@ def test_a_set_that_is_not_good(data: bytes) -> None:
         parse_jwks(data, {"ES256", "HS256", "RS256"})
     assert not isinstance(told.value, AlgorithmsError)
     assert told.value.__context__ is None
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_a_secret_in_a_set_is_as_long_as_its_algorithm_needs(algorithm: str) -> None:
+    """One byte less than the digest has is refused, and exactly that many will do."""
+    least = int(algorithm[2:]) // 8
+    good = {"kty": "oct", "k": b64(bytes(range(least)))}
+    assert parse_jwks(jwks(good), {algorithm}).find(algorithm, None) is not None
+    with pytest.raises(ValueError, match=r"bytes or more|bits or more"):
+        parse_jwks(jwks(good | {"k": b64(bytes(range(least - 1)))}), {algorithm})
 
 
 @SHORT_KEYS
