@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: install run test faults check bench soak lock clean
+.PHONY: install run test faults check bench access-model threats mutation lock clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -46,6 +46,18 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Proofs that take too long for every run: a million cases against an independent model of
+# access; every listed defence removed in turn; every expression of some modules changed.
+access-model: $(VENV)/.dev
+	$(BIN)/python -m tests.access_model 1000000
+
+threats: $(VENV)/.dev
+	$(BIN)/python -m tests.threats
+
+MODULES ?= domain/access.py domain/permissions.py
+mutation: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.mutation $(MODULES)
 
 lock: $(VENV)/.dev
 	UV_PYTHON_DOWNLOADS=never $(BIN)/python -m locks

@@ -96,10 +96,15 @@ class WorkerPool:
         self._reap(listener)
 
     def _stop(self, listener: socket.socket, signal_number: int) -> None:
+        """Pass a signal on. A second one goes on as SIGINT, which nobody drains for.
+
+        The same signal twice could reach a busy worker as one.
+        """
+        passed_on = signal.SIGINT if self._stopping else signal_number
         self._stopping = True
         listener.close()  # the workers hold it while they drain; nothing may queue behind them
         for pid in self._alive:
-            os.kill(pid, signal_number)
+            os.kill(pid, passed_on)
 
     def _reap(self, listener: socket.socket) -> None:
         while self._alive:
