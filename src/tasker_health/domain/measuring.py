@@ -7,17 +7,18 @@ asked at the pace of :attr:`HealthSettings.measurement_rest_seconds`.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tasker_health.domain.deadline import within
 from tasker_health.domain.errors import DeadlineError, SourceError
 from tasker_health.domain.events import Changed
+from tasker_health.domain.metering import Unmetered
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.status import Snapshot, StatusReport
 from tasker_health.domain.verdict import evaluate
 
 if TYPE_CHECKING:
-    from tasker_health.domain.ports import Clock, Journal, Tasker
+    from tasker_health.domain.ports import Clock, Journal, Meter, Tasker
     from tasker_health.domain.settings import Settings
 
 __all__ = ["Measurer", "measure"]
@@ -54,12 +55,19 @@ class Measurer:
     """Measures within a deadline, judges, and remembers how the source is."""
 
     def __init__(
-        self, tasker: Tasker, *, clock: Clock, journal: Journal, settings: Settings
+        self,
+        tasker: Tasker,
+        *,
+        clock: Clock,
+        journal: Journal,
+        settings: Settings,
+        meter: Meter | None = None,
     ) -> None:
         self._tasker = tasker
         self._clock = clock
         self._journal = journal
         self._settings = settings
+        self._meter: Final = meter or Unmetered()
         self._resting_until = float("-inf")
         self.failure: Reason | None = None
 
@@ -78,13 +86,16 @@ class Measurer:
             SourceError: the facts cannot be had, or not in time.
         """
         health = self._settings.health
+        began = self._clock.monotonic()
         work = measure(self._tasker, self._clock, health.metrics_window_seconds)
         try:
             snapshot = await within(health.measurement_timeout_seconds, work)
         except Exception as error:
             self._failed(_reason(error), error.__cause__ or error)
+            self._meter.measured(self._clock.monotonic() - began, _reason(error))
             raise SourceError(_reason(error)) from error
         self._succeeded()
+        self._meter.measured(self._clock.monotonic() - began, None)
         return self._judged(snapshot, previous)
 
     def _judged(self, snapshot: Snapshot, previous: StatusReport | None) -> StatusReport:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from tasker_health.domain.database import DatabaseFacts
     from tasker_health.domain.events import Changed
+    from tasker_health.domain.metering import StatusSource
+    from tasker_health.domain.observing import Observation
     from tasker_health.domain.permissions import Credentials, Permission
+    from tasker_health.domain.readiness import ReadinessReport
+    from tasker_health.domain.reasons import Reason
     from tasker_health.domain.status import (
         Activity,
         PerformanceMetrics,
@@ -32,10 +36,12 @@ __all__ = [
     "Coordinator",
     "DatabaseProbe",
     "Journal",
+    "Meter",
     "StatusCache",
     "Tasker",
     "TaskerView",
     "User",
+    "Watcher",
 ]
 
 
@@ -170,4 +176,42 @@ class Journal(Protocol):
 
     def record(self, changed: Changed) -> None:
         """Note that something changed. Returns at once and raises nothing."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts how answers come about. Each method returns at once and raises nothing."""
+
+    def assessed(self, report: ReadinessReport, seconds: float) -> None:
+        """Note that the readiness checks ran; not called where a result is reused."""
+        ...
+
+    def measured(self, seconds: float, failure: Reason | None) -> None:
+        """Note that Tasker was measured, or could not be, and how long that took."""
+        ...
+
+    def answered(self, source: StatusSource) -> None:
+        """Note where the answer to one request for the status came from."""
+        ...
+
+    def joined(self) -> None:
+        """Note that a request shared a measurement that was under way."""
+        ...
+
+
+class Watcher(Protocol):
+    """Somebody who is told how things are, without anybody asking: a sink, an alert."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+        ...
+
+    @property
+    def interval_seconds(self) -> float:
+        """How long from the end of one look to the next, > 0; also the bound of a look."""
+        ...
+
+    async def look(self, observation: Observation) -> None:
+        """Take what is known. Any exception says that this look came to nothing."""
         ...

@@ -18,6 +18,7 @@ from tasker_health.domain.checks import CheckResult, CheckStatus
 from tasker_health.domain.errors import CheckSelectionError, DeadlineError
 from tasker_health.domain.events import Changed
 from tasker_health.domain.flight import Flight
+from tasker_health.domain.metering import Unmetered
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.running import CheckRunner, unanswered
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from tasker_health.domain.checks import HealthCheck
-    from tasker_health.domain.ports import Clock, Journal
+    from tasker_health.domain.ports import Clock, Journal, Meter
     from tasker_health.domain.settings import HealthSettings
 
 __all__ = ["LivenessReport", "Readiness", "ReadinessReport", "assess", "selected"]
@@ -141,12 +142,14 @@ class Readiness:
         clock: Clock,
         journal: Journal,
         settings: HealthSettings,
+        meter: Meter | None = None,
     ) -> None:
         self._runner: Final = CheckRunner(checks, clock)
         self._critical: Final = {name: check.critical for check in checks for name in check.names}
         self._clock = clock
         self._journal = journal
         self._settings = settings
+        self._meter: Final = meter or Unmetered()
         self._flight: Final = Flight[ReadinessReport]()
         self._last: ReadinessReport | None = None
         self._reusable_until = float("-inf")
@@ -156,6 +159,11 @@ class Readiness:
     def names(self) -> Sequence[str]:
         """What the checks are called, in the order of the document."""
         return tuple(self._critical)
+
+    @property
+    def last(self) -> ReadinessReport | None:
+        """How the checks came out when they were last asked; asks nothing itself."""
+        return self._drained() if self._draining else self._last
 
     async def report(self) -> ReadinessReport:
         """Tell whether this instance can take traffic, within the readiness budget.
@@ -189,6 +197,7 @@ class Readiness:
         at, began = self._clock.now(), self._clock.monotonic()
         results = await self._runner.run(self._settings.readiness_timeout_seconds * _CHECKS_SHARE)
         report = assess(results, self._critical, at)
+        self._meter.assessed(report, self._clock.monotonic() - began)
         self._keep(report, began)
         return report
 

@@ -28,6 +28,7 @@ import attrs
 from tasker_health.domain.errors import DeadlineError, SourceError, StatusUnavailableError
 from tasker_health.domain.flight import Flight
 from tasker_health.domain.freshness import Freshness, HeldReport, hold
+from tasker_health.domain.metering import StatusSource, Unmetered
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.status import StatusAnswer, StatusReport
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasker_health.domain.measuring import Measurer
-    from tasker_health.domain.ports import Clock
+    from tasker_health.domain.ports import Clock, Meter
     from tasker_health.domain.settings import HealthSettings
     from tasker_health.domain.sharing import SharedReports
 
@@ -61,11 +62,13 @@ class StatusReporter:
         clock: Clock,
         settings: HealthSettings,
         draw: Callable[[], float] | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._measurer = measurer
         self._shared = shared
         self._clock = clock
         self._settings = settings
+        self._meter: Final = meter or Unmetered()
         # A generator of its own: the host may have seeded the one that all share.
         self._draw: Final = draw or random.Random().random  # noqa: S311  no secret hangs on it
         self._flight: Final = Flight[_Landed]()
@@ -79,19 +82,42 @@ class StatusReporter:
         Raises:
             StatusUnavailableError: there is none, not even a stale one.
         """
+        try:
+            answer, source = await self._best(self._patience)
+        except StatusUnavailableError:
+            self._meter.answered(StatusSource.UNAVAILABLE)
+            raise
+        self._meter.answered(source)
+        return answer
+
+    async def glance(self, *, patience_seconds: float) -> StatusAnswer | None:
+        """Give the best report there is after so long; None when there is none.
+
+        It keeps the report warm as any request does, and is counted as none.
+        """
+        try:
+            answer, _ = await self._best(lambda _: patience_seconds)
+        except StatusUnavailableError:
+            return None
+        return answer
+
+    async def _best(self, patience: Callable[[float], float]) -> tuple[StatusAnswer, StatusSource]:
         held, now = self._held, self._clock.monotonic()
         self._wanted_until = now + self._settings.status_keep_warm_seconds
         if held is not None and held.freshness(now) is Freshness.FRESH:
-            return StatusAnswer(report=held.report, cached=True)
-        if self._measurer.resting_seconds and not self._flight.flying:
+            return StatusAnswer(report=held.report, cached=True), StatusSource.HELD
+        if self._flight.flying:
+            self._meter.joined()
+        elif self._measurer.resting_seconds:
             return self._fallback(self._measurer.failure or Reason.UNKNOWN)
         try:
-            landed = await self._flight.join(self._renew, patience_seconds=self._patience(now))
+            landed = await self._flight.join(self._renew, patience_seconds=patience(now))
         except DeadlineError:
             return self._fallback(self._measurer.failure or Reason.TIMEOUT)
         except SourceError as error:
             return self._fallback(error.reason)
-        return StatusAnswer(report=landed.report, cached=not landed.measured)
+        source = StatusSource.MEASURED if landed.measured else StatusSource.SHARED
+        return StatusAnswer(report=landed.report, cached=not landed.measured), source
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -109,12 +135,14 @@ class StatusReporter:
             return min(settings.status_patience_seconds, settings.status_timeout_seconds)
         return settings.status_timeout_seconds
 
-    def _fallback(self, reason: Reason) -> StatusAnswer:
+    def _fallback(self, reason: Reason) -> tuple[StatusAnswer, StatusSource]:
         held, now = self._held, self._clock.monotonic()
         freshness = held.freshness(now) if held is not None else Freshness.EXPIRED
         if held is None or freshness is Freshness.EXPIRED:
             raise StatusUnavailableError(reason, max(1, math.ceil(self._measurer.resting_seconds)))
-        return StatusAnswer(report=held.report, cached=True, stale=freshness is Freshness.STALE)
+        stale = freshness is Freshness.STALE
+        source = StatusSource.STALE if stale else StatusSource.HELD
+        return StatusAnswer(report=held.report, cached=True, stale=stale), source
 
     async def _renew(self) -> _Landed:
         """Take what another process measured since, else measure and share it."""

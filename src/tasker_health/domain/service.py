@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tasker_health.domain.access import Access
@@ -9,11 +10,13 @@ from tasker_health.domain.checks import HealthCheck
 from tasker_health.domain.coordination import coordinator_of
 from tasker_health.domain.database import DATABASE_CHECKS, judge
 from tasker_health.domain.measuring import Measurer
-from tasker_health.domain.permissions import ANONYMOUS, STATUS_INDEX
+from tasker_health.domain.observing import Observation
+from tasker_health.domain.permissions import ANONYMOUS, METRICS_INDEX, STATUS_INDEX
 from tasker_health.domain.readiness import LivenessReport, Readiness, selected
 from tasker_health.domain.reporting import StatusReporter
 from tasker_health.domain.settings import Settings
 from tasker_health.domain.sharing import SharedReports
+from tasker_health.domain.watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
         Coordinator,
         DatabaseProbe,
         Journal,
+        Meter,
         StatusCache,
         Tasker,
+        Watcher,
     )
     from tasker_health.domain.readiness import ReadinessReport
     from tasker_health.domain.status import StatusAnswer
@@ -53,6 +58,8 @@ class HealthService:
         checks: what readiness asks besides the database and the cache.
         cache: shared with other processes; None to reuse reports in this one alone.
         settings: the guide's options.
+        meter: counts how answers come about; None for nobody.
+        watchers: who is told how things are, from :meth:`start` on.
 
     Raises:
         ConfigurationError: the coordinator is neither.
@@ -70,6 +77,8 @@ class HealthService:
         checks: Sequence[HealthCheck] = (),
         cache: StatusCache | None = None,
         settings: Settings | None = None,
+        meter: Meter | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         settings = settings or Settings()
         self.settings: Final = settings
@@ -84,10 +93,11 @@ class HealthService:
             else None
         )
         self._reporter: Final = StatusReporter(
-            Measurer(tasker, clock=clock, journal=journal, settings=settings),
+            Measurer(tasker, clock=clock, journal=journal, settings=settings, meter=meter),
             shared,
             clock=clock,
             settings=settings.health,
+            meter=meter,
         )
         self._readiness: Final = Readiness(
             (
@@ -98,6 +108,12 @@ class HealthService:
             clock=clock,
             journal=journal,
             settings=settings.health,
+            meter=meter,
+        )
+        self._watching: Final = Watching(
+            watchers,
+            partial(self._observe, settings.health.status_timeout_seconds),
+            journal=journal,
         )
 
     @property
@@ -158,16 +174,38 @@ class HealthService:
         await self._access.require(STATUS_INDEX, credentials)
         return await self._reporter.answer()
 
+    async def metrics(self, credentials: Credentials = ANONYMOUS) -> Observation:
+        """Tell what is known, to those who may see the metrics; no check is run for it.
+
+        It waits for a first report no longer than a status with an old one does, and has
+        none rather than an error.
+
+        Raises:
+            AccessError: the caller may not; decided before any report is looked at.
+        """
+        await self._access.require(METRICS_INDEX, credentials)
+        return await self._observe(self.settings.health.status_patience_seconds)
+
+    async def _observe(self, patience_seconds: float) -> Observation:
+        status = await self._reporter.glance(patience_seconds=patience_seconds)
+        return Observation(at=self._clock.now(), status=status, readiness=self._readiness.last)
+
+    def start(self) -> None:
+        """Begin to tell the watchers, on the running event loop; they end with the service."""
+        self._watching.start()
+
     def drain(self) -> None:
         """Answer ``not ready: draining`` from now on; live and status go on."""
         self._readiness.drain()
 
     async def aclose(self) -> None:
         """End what is under way in the background."""
+        await self._watching.aclose()
         await self._readiness.aclose()
         await self._reporter.aclose()
 
     async def __aenter__(self) -> Self:
+        self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

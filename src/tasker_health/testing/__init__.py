@@ -6,7 +6,7 @@ each is a module of its own.
 """
 
 from tasker_health.testing.asking import Answer, ask
-from tasker_health.testing.doubles import ManualClock, RecordingJournal
+from tasker_health.testing.doubles import ManualClock, RecordingJournal, RecordingMeter
 from tasker_health.testing.services import InMemoryHealth
 from tasker_health.testing.users import (
     TestAuthenticator,
@@ -21,6 +21,7 @@ __all__ = [
     "InMemoryHealth",
     "ManualClock",
     "RecordingJournal",
+    "RecordingMeter",
     "TestAuthenticator",
     "admin_user",
     "ask",

@@ -1,4 +1,4 @@
-"""Doubles of the ports that a test wants to hold in its hand: a clock, a journal.
+"""Doubles of the ports that a test wants to hold in its hand: a clock, a journal, a meter.
 
 The other ports have whole adapters in :mod:`tasker_health.adapters.memory`.
 """
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tasker_health.domain.events import Changed
-    from tasker_health.domain.ports import Clock, Journal
+    from tasker_health.domain.metering import StatusSource
+    from tasker_health.domain.ports import Clock, Journal, Meter
+    from tasker_health.domain.readiness import ReadinessReport
+    from tasker_health.domain.reasons import Reason
 
-__all__ = ["ManualClock", "RecordingJournal"]
+__all__ = ["ManualClock", "RecordingJournal", "RecordingMeter"]
 
 _SOME_DAY: Final = datetime(2025, 6, 18, 15, 30, tzinfo=UTC)
 
@@ -68,6 +71,40 @@ class RecordingJournal:
         return [changed for changed in self.changes if changed.subject == subject]
 
 
+class RecordingMeter:
+    """Keeps what was counted, in order.
+
+    Attributes:
+        assessments: each run of the readiness checks, and its seconds.
+        measurements: the seconds of each measurement, and why it failed, if it did.
+        answers: where each answer to a request for the status came from.
+        joins: how many requests shared a measurement that was under way.
+    """
+
+    def __init__(self) -> None:
+        self.assessments: Final[list[tuple[ReadinessReport, float]]] = []
+        self.measurements: Final[list[tuple[float, Reason | None]]] = []
+        self.answers: Final[list[StatusSource]] = []
+        self.joins = 0
+
+    def assessed(self, report: ReadinessReport, seconds: float) -> None:
+        """Note that the readiness checks ran."""
+        self.assessments.append((report, seconds))
+
+    def measured(self, seconds: float, failure: Reason | None) -> None:
+        """Note that Tasker was measured, or could not be."""
+        self.measurements.append((seconds, failure))
+
+    def answered(self, source: StatusSource) -> None:
+        """Note where an answer came from."""
+        self.answers.append(source)
+
+    def joined(self) -> None:
+        """Note that a request shared a measurement."""
+        self.joins += 1
+
+
 if TYPE_CHECKING:
     _clock: type[Clock] = ManualClock
     _journal: type[Journal] = RecordingJournal
+    _meter: type[Meter] = RecordingMeter

@@ -13,14 +13,14 @@ from tasker_health.domain.database import Generation
 from tasker_health.domain.service import HealthService
 from tasker_health.entrypoints.asgi import HealthApp
 from tasker_health.testing.asking import ask
-from tasker_health.testing.doubles import ManualClock, RecordingJournal
+from tasker_health.testing.doubles import ManualClock, RecordingJournal, RecordingMeter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasker_health.domain.checks import HealthCheck
     from tasker_health.domain.coordination import BaseCoordinator
-    from tasker_health.domain.ports import Authenticator, Coordinator
+    from tasker_health.domain.ports import Authenticator, Coordinator, Watcher
     from tasker_health.domain.settings import Settings
     from tasker_health.testing.asking import Answer
 
@@ -36,11 +36,12 @@ class InMemoryHealth:
         authenticator: tells who asks; unless told, whom a host application found.
         coordinator: tells who may; the shipped one unless told.
         checks: what readiness asks besides the database and the cache.
+        watchers: who is told how things are, once the service is started.
 
     Attributes:
         service: the service.
         app: its endpoints, as an ASGI application.
-        world, tasker, probe, cache, clock, journal: its surroundings; set ``failure`` on
+        world, tasker, probe, cache, clock, journal, meter: its surroundings; set ``failure`` on
             tasker or probe to break them, and ``advance`` the clock to let time pass.
     """
 
@@ -52,10 +53,12 @@ class InMemoryHealth:
         authenticator: Authenticator | None = None,
         coordinator: Coordinator | type[BaseCoordinator] | None = None,
         checks: Sequence[HealthCheck] = (),
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.world: Final = world or World(generation=Generation.ENGINE)
         self.clock: Final = ManualClock()
         self.journal: Final = RecordingJournal()
+        self.meter: Final = RecordingMeter()
         self.tasker: Final = InMemoryTasker(self.world)
         self.probe: Final = InMemoryDatabaseProbe()
         self.cache: Final = InMemoryStatusCache(self.clock)
@@ -69,6 +72,8 @@ class InMemoryHealth:
             checks=checks,
             cache=self.cache,
             settings=settings,
+            meter=self.meter,
+            watchers=watchers,
         )
         self.app: Final = HealthApp(self.service)
 
