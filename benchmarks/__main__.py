@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import endpoints, token_timing
+from benchmarks import endpoints, guide_table, token_timing
 
-endpoints.main()
-print()
-token_timing.main()
+for benchmark in (guide_table, endpoints, token_timing):
+    benchmark.main()
+    print()

@@ -37,7 +37,7 @@ from tasker_health.testing.doubles import RecordingJournal
 if TYPE_CHECKING:
     from tasker_health.entrypoints.asgi import Receive, Scope, Send
 
-__all__ = ["main", "measure"]
+__all__ = ["await_answer", "bare", "free_port", "main", "measure"]
 
 PATHS: Final = {
     "bare": "/bare",
@@ -97,11 +97,11 @@ class Speed:
 
 def measure() -> dict[str, Speed]:
     """Give the median speed of each path."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.endpoints", str(port)]
     server = subprocess.Popen(command)  # noqa: S603  ourselves
     try:
-        _await_answer(port)
+        await_answer(f"http://127.0.0.1:{port}{PATHS['status']}")
         rounds = [
             {name: _speed(server.pid, port, path) for name, path in PATHS.items()}
             for _ in range(ROUNDS)
@@ -167,18 +167,20 @@ def _load(url: str) -> tuple[float, int]:
     return float(rate[1]), int(requests[1])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
 
 
-def _await_answer(port: int) -> None:
+def await_answer(url: str) -> None:
+    """Ask until somebody answers."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            with urlopen(f"http://127.0.0.1:{port}/tasker/health/status", timeout=1):
+            with urlopen(url, timeout=1):  # noqa: S310  of our own server
                 return
         except OSError:
             if time.monotonic() > deadline:
