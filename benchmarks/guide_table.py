@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it has no types
 import attrs
 import uvicorn
 from benchmarks.endpoints import await_answer, bare, free_port

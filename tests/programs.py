@@ -37,6 +37,8 @@ PROGRAMS: Final[Mapping[str, tuple[str, ...]]] = {
     "ab": ("apache2-utils",),
     "redis-server": ("redis-server", "redis-tools"),
     "redis-sentinel": ("redis-sentinel", "redis-tools"),
+    "strace": ("strace",),
+    "systemd-analyze": ("systemd",),
 }
 """Which packages hold each: both, where one is a link into the other."""
 

@@ -1,14 +1,11 @@
-"""Shared caches to stand before the service: a strict one of our own, and NGINX.
+"""Shared caches to stand before the service: a strict one of our own, and NGINX twice.
 
-Our own keeps whatever RFC 9111 lets a shared cache keep, and for as long. It is there on
-every machine, so that what must not be kept is proved everywhere.
+Our own keeps whatever RFC 9111 lets a shared cache keep, and for as long. NGINX runs with a
+configuration that takes no care at all, and with the one of ``deploy/cdn``.
 """
 
 from __future__ import annotations
 
-import http.client
-import shutil
-import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -16,18 +13,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 from tests.integration.processes import free_port
+from tests.integration.proxies import Nginx, fetch, nginx, shipped
 from tests.integration.served import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["NGINX", "Cache", "SharedCache", "nginx"]
+__all__ = ["Cache", "SharedCache", "careless_nginx", "edge"]
 
-NGINX: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 _CACHEABLE: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 """What may be kept without being told for how long (RFC 9110, 15.1)."""
-_START_SECONDS: Final = 10.0
 
 
 class Cache(Protocol):
@@ -36,18 +32,6 @@ class Cache(Protocol):
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """Ask for a path."""
         ...
-
-
-def fetch(port: int, path: str, method: str = "GET", **headers: str) -> Answer:
-    """Ask a server on this machine, on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        told = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, told, response.read())
-    finally:
-        connection.close()
 
 
 @attrs.frozen
@@ -118,57 +102,33 @@ def _directives(header: str) -> dict[str, str]:
     return {name: value.strip('"') for name, _, value in told if name}
 
 
-@attrs.frozen
-class _Nginx:
-    port: int
-
-    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """Ask through NGINX."""
-        return fetch(self.port, path, method, **headers)
-
-
 @contextmanager
-def nginx(program: str, service_port: int, folder: Path) -> Iterator[_Nginx]:
-    """Run NGINX with its cache before the service.
+def careless_nginx(service_port: int, folder: Path) -> Iterator[Nginx]:
+    """Run NGINX with a cache before the service.
 
     Its configuration keeps whatever the service's own headers do not forbid, for a caller's
     credentials are no part of its key.
     """
     port = free_port()
-    places = "".join(
-        f"{name}_temp_path {folder}/{name};"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;"
-        "events {} http { access_log off;"
-        f"{places} proxy_cache_path {folder}/kept keys_zone=kept:1m;"
+    configuration = (
+        f"proxy_cache_path {folder}/kept keys_zone=kept:1m;"
         f"server {{ listen 127.0.0.1:{port}; location / {{"
         f"proxy_pass http://127.0.0.1:{service_port}; proxy_cache kept;"
         "proxy_cache_revalidate on; proxy_cache_methods GET HEAD;"
         "proxy_cache_key $request_method$request_uri;"
-        "add_header X-Cache $upstream_cache_status always; } } }"
+        "add_header X-Cache $upstream_cache_status always; } }"
     )
-    process = subprocess.Popen(  # noqa: S603  the program that was found
-        [program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", "nginx.conf"]
-    )
-    try:
-        _wait_for(port, process, folder)
-        yield _Nginx(port)
-    finally:
-        process.terminate()
-        process.wait(10)
+    with nginx(folder, configuration, port) as proxy:
+        yield proxy
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            fetch(port, "/tasker/health/live")
-        except OSError:
-            log = folder / "error.log"
-            assert process.poll() is None, log.read_text() if log.exists() else "it ended"
-            assert time.monotonic() < deadline, "it does not answer"
-            time.sleep(0.02)
-        else:
-            return
+@contextmanager
+def edge(service_port: int, folder: Path) -> Iterator[Nginx]:
+    """Run NGINX with the edge cache of ``deploy/`` before the service."""
+    port = free_port()
+    hosts = {"app1": service_port, "app2": service_port}
+    configuration = shipped("cdn/edge.conf", port, hosts)
+    there = "/var/cache/nginx/tasker"
+    assert there in configuration
+    with nginx(folder, configuration.replace(there, f"{folder}/kept"), port) as proxy:
+        yield proxy
