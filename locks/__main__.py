@@ -11,12 +11,18 @@ COMMON = (
     *("--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"),
 )
 
-for group, name, extra in (
-    ("build", "run.txt", ()),
-    ("dev", "dev.txt", ("--constraints", str(HERE / "run.txt"))),
+SAME = ("--constraints", str(HERE / "run.txt"))
+EXTRAS = ("alerts", "datadog", "jwt", "memcached", "otlp")
+
+# To run it; to run it with everything that a setting may ask for, as the image does; to
+# work on it.
+for name, what in (
+    ("run.txt", ("--group", "build")),
+    ("image.txt", ("--group", "build", *SAME, *(f"--extra={extra}" for extra in EXTRAS))),
+    ("dev.txt", ("--group", "dev", *SAME)),
 ):
     subprocess.run(  # noqa: S603  our own arguments
-        (*COMMON, "--group", group, *extra, "--output-file", str(HERE / name)),
+        (*COMMON, *what, "--output-file", str(HERE / name)),
         cwd=HERE.parent,
         check=True,
     )
