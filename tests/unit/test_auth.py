@@ -151,16 +151,19 @@ class Mine:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("", "allowed is 'package.module:Class'"),
-        ("Class", "allowed is 'package.module:Class'"),
-        ("os.path", "allowed is 'package.module:Class'"),
-        ("os:", "allowed is 'package.module:Class'"),
-        (":Class", "allowed is 'package.module:Class'"),
-        ("..os:Class", "allowed is 'package.module:Class'"),
-        ("os:path.join", "allowed is 'package.module:Class'"),
+        ("", ": allowed is 'package.module:Class'"),
+        ("Class", ": allowed is 'package.module:Class'"),
+        ("os.path", ": allowed is 'package.module:Class'"),
+        ("os:", ": allowed is 'package.module:Class'"),
+        (":Class", ": allowed is 'package.module:Class'"),
+        ("..os:Class", ": allowed is 'package.module:Class'"),
+        ("os:path.join", ": allowed is 'package.module:Class'"),
         ("os:system", "system is no class"),
         ("os:Sistem", "os has no Sistem"),
-        ("there_is.none_such:Class", "No module named 'there_is'"),
+        (
+            "there_is.none_such:Class",
+            "that can be imported (ModuleNotFoundError: No module named 'there_is')",
+        ),
     ],
 )
 def test_what_names_no_class_is_refused(path: str, told: str) -> None:
@@ -168,8 +171,8 @@ def test_what_names_no_class_is_refused(path: str, told: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_class(path, setting="AUTHENTICATOR_CLASS", source="the environment")
     line = str(caught.value)
-    assert line.startswith(f"AUTHENTICATOR_CLASS is {path!r} (from the environment)")
-    assert told in line
+    assert line.startswith(f"AUTHENTICATOR_CLASS is {path!r} (from the environment): allowed is '")
+    assert line.endswith(told)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,7 @@ def test_a_class_that_does_not_fit_the_port_is_refused(
 def test_a_class_that_cannot_be_made_is_refused(module: Callable[[str], None]) -> None:
     """A constructor that asks for more than nothing, or fails, is an error at start."""
     module("class Mine:\n    def __init__(self, user): pass")
-    with pytest.raises(ConfigurationError, match="without arguments"):
+    with pytest.raises(ConfigurationError, match=r"without arguments \(TypeError\)$"):
         load_coordinator(f"{MODULE}:Mine", setting="AUTHORIZATION_COORDINATOR_CLASS")
 
 

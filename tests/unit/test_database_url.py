@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tasker_health.adapters.sql.url import DatabaseTarget, parse_database_url
 from tasker_health.domain.errors import ConfigurationError
+from tasker_health.domain.secret import Secret
 
 SECRET = "canary-Pa55"
 
@@ -19,8 +20,8 @@ UNDERSTOOD: list[tuple[str, dict[str, Any]]] = [
         "postgresql://tasker:pa%40ss%2Fw%25@db.example:6432/tasker_production",
         {
             "driver": "asyncpg",
-            "user": "tasker",
-            "password": "pa@ss/w%",
+            "user": Secret("tasker"),
+            "password": Secret("pa@ss/w%"),
             "hosts": (("db.example", 6432),),
             "database": "tasker_production",
         },
@@ -41,7 +42,10 @@ UNDERSTOOD: list[tuple[str, dict[str, Any]]] = [
     ),
     ("postgresql:///d?host=/run/pg&port=5433", {"hosts": (("/run/pg", 5433),)}),
     ("postgresql://%2Frun%2Fpg/d", {"hosts": (("/run/pg", 5432),)}),
-    ("postgresql://u@h/?dbname=d&password=p", {"database": "d", "password": "p", "user": "u"}),
+    (
+        "postgresql://u@h/?dbname=d&password=p",
+        {"database": "d", "password": Secret("p"), "user": Secret("u")},
+    ),
     (
         "postgresql://h/d?sslmode=verify-full&sslrootcert=/ca.pem",
         {"tls": {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}},
@@ -98,6 +102,7 @@ REFUSED = [
     ("postgresql://u:canary-Pa55?more@h/d", "percent-encoded"),
     ("postgresql://u:canary-Pa55@[::1/d", "percent-encoded"),
     ("postgresql://u:canary-Pa55%ff@h/d", "percent-encoded"),
+    ("postgresql://u:12/canary-Pa55@h/d", "percent-encoded"),
     ("postgresql://h/d?password=canary-Pa55&nonsense=1", "parameter nonsense"),
     ("postgresql://h/d?canary-Pa55=1", "one of the parameters"),
     ("postgresql://h/d?sslmode=canary-Pa55", "parameter sslmode"),
@@ -128,6 +133,14 @@ def test_what_is_refused(url: str, part: str) -> None:
     assert SECRET not in line + repr(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("written", ["canary_Pa55", "canary_Pa55=1", "sslmode=canary_Pa55"])
+def test_half_a_password_is_no_parameter(written: str) -> None:
+    """What follows a ``?`` that should have been encoded is not repeated as a name."""
+    with pytest.raises(ConfigurationError) as refused:
+        parse_database_url(f"postgresql://u:pa?{written}@h/d")
+    assert "canary" not in str(refused.value)
 
 
 def test_secrets_are_not_shown() -> None:

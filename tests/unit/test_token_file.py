@@ -121,7 +121,7 @@ def test_a_file_of_no_tokens_is_good(path: Path, file: TokenFile) -> None:
         ("\x00", "not TOML: "),
         ("a = " + "[" * 5000, "not TOML"),
         (GOOD + GOOD, "not TOML: "),
-        (GOOD + GOOD.replace("grafana", "other"), "[other] has the sha256 of [grafana]"),
+        (GOOD + GOOD.replace("grafana", "other"), "tokens ([other] has the sha256 of [grafana])"),
         ("grafana = 1", "grafana is no table: allowed is [grafana]"),
         ("[[grafana]]", "grafana is no table"),
         ('["two words"]', "an entry is named 'two words': allowed is 1 to 64 letters"),
@@ -137,12 +137,13 @@ def test_a_file_of_no_tokens_is_good(path: Path, file: TokenFile) -> None:
         (GOOD.replace(DIGEST, DIGEST + "\\n"), "[grafana] sha256: "),
         (GOOD.replace(f'"{DIGEST}"', "1"), "[grafana] sha256: "),
         (GOOD + 'admin = "true"', "[grafana] admin: allowed is true or false"),
-        (GOOD + "admin = 1", "[grafana] admin: allowed is true or false"),
+        (GOOD + "admin = 1", "tokens ([grafana] admin: allowed is true or false"),
         (GOOD + 'permissions = "tasker.task:index"', "[grafana] permissions: allowed is a list"),
         (GOOD + "permissions = [1]", "[grafana] permissions: allowed is a list"),
         (GOOD + 'permissions = ["*"]', "[grafana] permissions with '*': allowed is permissions"),
         (GOOD + 'permissions = ["tasker.task:fly"]', "permissions with 'tasker.task:fly'"),
         (GOOD + 'permissions = ["tht_canary"]', "permissions with a text that is not shown"),
+        (GOOD + f'permissions = ["{"x" * 80}"]', f"permissions with '{'x' * 80}'"),
         (GOOD + f'permissions = ["{"x" * 81}"]', "permissions with a text that is not shown"),
         (f'[grafana]\nsha256 = "{DIGEST}"', "[grafana] created: allowed is a date and time"),
         (GOOD.replace("12:00:00Z", "12:00:00"), "[grafana] created: "),
@@ -182,9 +183,9 @@ def test_a_file_that_cannot_be_read_is_named(path: Path, tmp_path: Path) -> None
         (path, "No such file or directory"),
         (tmp_path, "not a regular file"),
         (tmp_path / "pipe", "not a regular file"),
-        (path / "\0", "null"),
+        (path / "\0", "embedded null byte"),
     ):
-        with pytest.raises(ConfigurationError, match=why):
+        with pytest.raises(ConfigurationError, match=rf"tokens.*\({why}\)$"):
             TokenFile(str(place), setting=SETTING).read()
 
 
@@ -200,7 +201,7 @@ def test_a_new_file_is_ours_alone(path: Path, file: TokenFile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "after"), [(0o644, 0o640), (0o640, 0o640), (0o666, 0o640), (0o600, 0o600)]
+    ("mode", "after"), [(0o644, 0o640), (0o640, 0o640), (0o777, 0o640), (0o600, 0o600)]
 )
 def test_that_the_group_may_read_is_kept(
     path: Path, file: TokenFile, mode: int, after: int
@@ -234,11 +235,19 @@ def test_comments_and_the_other_entries_stay_as_they_are(path: Path, file: Token
     assert path.read_text() == "# ours\n\n# for the other one\n\n"
 
 
+def test_a_comment_right_above_an_entry_is_its_own(path: Path, file: TokenFile) -> None:
+    """What stands between two entries goes with the second of them."""
+    other = f'# for the other one\n[other]\nsha256 = "{"cd" * 32}"\ncreated = {NOON.isoformat()}\n'
+    path.write_text(GOOD + other)
+    file.remove("grafana")
+    assert path.read_text() == other
+
+
 def test_an_entry_in_other_words_is_left_alone(path: Path, file: TokenFile) -> None:
     """What cannot be taken out without touching anything else is told, and nothing changes."""
     text = GOOD.replace("[grafana]", '["grafana"]')
     path.write_text(text)
-    with pytest.raises(ConfigurationError, match="take it out by hand"):
+    with pytest.raises(ConfigurationError, match=r"\(\[grafana\] .* take it out by hand"):
         file.remove("grafana")
     assert path.read_text() == text
 
@@ -247,7 +256,7 @@ def test_a_name_is_used_once(path: Path, file: TokenFile) -> None:
     """A second token of a name is refused and the first one stays."""
     file.add(record())
     before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"NAME is 'grafana'.*that no token has yet"):
+    with pytest.raises(ConfigurationError, match=r"^NAME is 'grafana'.*that no token has yet"):
         file.add(record())
     assert path.read_bytes() == before
 
@@ -259,18 +268,21 @@ def test_an_unknown_name_cannot_be_removed(path: Path, file: TokenFile) -> None:
     assert not path.exists()
     file.add(record("b"))
     file.add(record("a"))
-    with pytest.raises(ConfigurationError, match=r"NAME is 'grafana'.*one of a, b"):
+    with pytest.raises(ConfigurationError, match=r"^NAME is 'grafana'.*one of a, b"):
         file.remove("grafana")
 
 
-def test_a_file_that_is_not_good_is_never_replaced(path: Path, file: TokenFile) -> None:
+@pytest.mark.parametrize("content", [b"[grafana", b"# \xff"])
+def test_a_file_that_is_not_good_is_never_replaced(
+    path: Path, file: TokenFile, content: bytes
+) -> None:
     """A change of a malformed file is refused and leaves it as it is."""
-    path.write_text("[grafana")
+    path.write_bytes(content)
     with pytest.raises(ConfigurationError, match="not TOML"):
         file.add(record())
     with pytest.raises(ConfigurationError, match="not TOML"):
         file.remove("grafana")
-    assert path.read_text() == "[grafana"
+    assert path.read_bytes() == content
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
@@ -305,6 +317,21 @@ def test_a_disk_that_takes_nothing_loses_nothing(
         file.add(record("other"))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(
+    path: Path, file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written out is whole, and hidden, so that no crash leaves half a file in sight."""
+    written: list[tuple[int, bool]] = []
+
+    def sync(descriptor: int) -> None:
+        (made,) = path.parent.iterdir()
+        written.append((os.fstat(descriptor).st_size, made.name.startswith(".")))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    file.add(record())
+    assert written == [(path.stat().st_size, True)]
 
 
 def test_changes_at_once_lose_nothing(file: TokenFile) -> None:

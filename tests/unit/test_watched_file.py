@@ -39,7 +39,7 @@ class Reader:
         if data == b"bad":
             raise ValueError("not good")
         if data == b"worse":
-            raise RecursionError
+            raise RecursionError("canary")
         return data.decode()
 
 
@@ -142,6 +142,24 @@ async def test_what_is_not_good_gives_nothing_and_heals(
     assert file.problem is None
 
 
+@pytest.mark.parametrize(
+    ("content", "told"), [("bad", "not good"), ("worse", "RecursionError"), (None, "No such file")]
+)
+async def test_what_is_wrong_is_told_by_the_name_of_the_file(
+    path: Path, later: ManualClock, content: str | None, told: str
+) -> None:
+    """The failure names the file and says why; of an error not meant for it, only the kind."""
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(AccessUnavailableError) as failed:
+        await WatchedFile(path, Reader(), later).current()
+    assert str(failed.value).startswith(f"{path}: ")
+    assert told in str(failed.value)
+    assert "canary" not in str(failed.value)
+
+
 async def test_asking_for_the_problem_looks_again(path: Path, later: ManualClock) -> None:
     """A file is noticed, and heals, though nobody asks for its value."""
     file = WatchedFile(path, Reader(), later)
@@ -185,10 +203,11 @@ def test_a_pipe_is_no_file(path: Path, later: ManualClock) -> None:
 
 
 def test_a_huge_file_is_not_read(path: Path, later: ManualClock) -> None:
-    """A file larger than any is refused."""
-    with path.open("wb") as file:
-        file.truncate(16 * 1024 * 1024 + 1)
-    reader = Reader()
+    """A file larger than any is refused; the largest is not."""
+    largest, reader = 16 * 1024 * 1024, Reader()
+    os.truncate(path, largest)
+    assert len(WatchedFile(path, Reader(), later).load()) == largest
+    os.truncate(path, largest + 1)
     with pytest.raises(OSError, match="larger than 16 MiB"):
         WatchedFile(path, reader, later).load()
     assert reader.texts == []
@@ -242,4 +261,9 @@ async def test_nothing_of_the_content_is_shown(path: Path, later: ManualClock) -
     file = WatchedFile(path, Reader(), later)
     assert await file.current() == "canary"
     assert "canary" not in repr(file)
+    assert "canary" not in repr(file._last)
+    path.write_text("worse")
+    later.advance(1)
+    with pytest.raises(AccessUnavailableError):
+        await file.current()
     assert "canary" not in repr(file._last)

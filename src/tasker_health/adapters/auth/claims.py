@@ -9,7 +9,6 @@ Practices*.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -98,14 +97,9 @@ def _seconds(value: object) -> float:
     Raises:
         InvalidCredentialsError: it is none, or none before the year 10000.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or not 0 <= value <= _LATEST
-    ):
-        raise InvalidCredentialsError
-    return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
+        return value
+    raise InvalidCredentialsError
 
 
 def _find(claims: Mapping[str, object], path: str) -> object:

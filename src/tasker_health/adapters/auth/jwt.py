@@ -96,7 +96,8 @@ def _token(brought: Presented | None) -> str | None:
     """Pick what has the shape of a JWT: three parts, borne as it is."""
     if brought is None or brought.scheme != "bearer":
         return None
-    return brought.secret if brought.secret.count(".") == _DOTS else None
+    token = brought.secret.reveal()
+    return token if token.count(".") == _DOTS else None
 
 
 class _Registry(jws.JWSRegistry):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import attrs
 from joserfc.jwk import ECKey, JWKRegistry, Key, OctKey, OKPKey, RSAKey
 
+from tasker_health.domain.secret import Secret
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -59,7 +61,6 @@ ALGORITHMS: Final[Mapping[str, _Kind]] = {
 }
 """All that may be configured; ``none`` is not among them."""
 
-_SHORTEST_SECRET: Final = 43  # characters of base64url; 32 bytes, the least that any HS needs
 _SSH: Final = (b"ssh-", b"ecdsa-")
 
 
@@ -81,7 +82,7 @@ class VerificationKey:
         algorithms: the algorithms that it is used with, and no others.
     """
 
-    key: Key = attrs.field(repr=False)
+    key: Secret[Key]
     kid: str | None
     algorithms: frozenset[str]
 
@@ -101,7 +102,7 @@ class KeyRing:
     def find(self, algorithm: object, kid: object) -> Key | None:
         """Find the one key for it; None when there is none, or more than one."""
         fitting = [
-            one.key
+            one.key.reveal()
             for one in self.keys
             if algorithm in one.algorithms and (not self.named or kid in (None, one.kid))
         ]
@@ -196,9 +197,7 @@ def _verification_keys(
 
 
 def _imported(written: dict[str, Any]) -> Key:
-    if written["kty"] == "oct" and len(written["k"]) < _SHORTEST_SECRET:
-        raise ValueError("a JWK Set whose secrets have 32 bytes or more")
-    if written["kty"] != "oct" and "d" in written:
+    if "d" in written:
         raise ValueError("a JWK Set of public keys, and this one holds a private key")
     with suppress(Exception):  # as above; the text might hold a part of the key
         return JWKRegistry.import_key(written)
@@ -217,7 +216,7 @@ def _strong(key: Key, algorithms: frozenset[str]) -> VerificationKey:
     if bits < least:
         names = ", ".join(sorted(algorithms))
         raise ValueError(f"a key of {least} bits or more for {names}, and this has {bits}")
-    return VerificationKey(key=key, kid=key.kid, algorithms=algorithms)
+    return VerificationKey(key=Secret(key), kid=key.kid, algorithms=algorithms)
 
 
 def _bits(key: Key) -> int:

@@ -94,7 +94,7 @@ def _make(
         allowed = f"a class that can be called without arguments ({type(error).__name__})"
         raise ConfigurationError(setting, repr(path), allowed, source) from error
     found = getattr(made, method, None)
-    if not inspect.iscoroutinefunction(found) or not takes(found, *arguments):
+    if not inspect.iscoroutinefunction(found) or not takes(found, len(arguments)):
         allowed = f"a class with 'async def {method}(self, {', '.join(arguments)})'"
         raise ConfigurationError(setting, repr(path), allowed, source)
     return made

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 
 from tasker_health.domain.errors import InvalidCredentialsError
+from tasker_health.domain.secret import Secret
 
 if TYPE_CHECKING:
     from tasker_health.domain.permissions import Credentials
@@ -43,7 +44,7 @@ class Presented:
     """
 
     scheme: Literal["bearer", "basic"]
-    secret: str = attrs.field(repr=False)
+    secret: Secret[str]
 
 
 def presented(credentials: Credentials) -> Presented | None:
@@ -60,8 +61,8 @@ def presented(credentials: Credentials) -> Presented | None:
     if match is None:
         raise InvalidCredentialsError
     if match[1].lower() == "bearer":
-        return Presented("bearer", match[2])
-    return Presented("basic", _password(match[2]))
+        return Presented("bearer", Secret(match[2]))
+    return Presented("basic", Secret(_password(match[2])))
 
 
 def _password(encoded: str) -> str:

@@ -249,7 +249,7 @@ class TokenFile:
         service's; that the group may read it is kept.
         """
         path = self._path
-        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)

@@ -95,7 +95,7 @@ class TokenAuthenticator:
         """
         brought = presented(credentials)
         return brought is not None and (
-            brought.scheme == "basic" or brought.secret.startswith(PREFIX)
+            brought.scheme == "basic" or brought.secret.reveal().startswith(PREFIX)
         )
 
     async def authenticate(self, credentials: Credentials) -> Principal | None:
@@ -109,7 +109,7 @@ class TokenAuthenticator:
         brought = presented(credentials)
         if brought is None:
             return None
-        held = _whose(digest(brought.secret), await self._file.current())
+        held = _whose(digest(brought.secret.reveal()), await self._file.current())
         if held.expires <= self._clock.now():
             raise InvalidCredentialsError
         return held.principal

@@ -11,13 +11,13 @@ import hashlib
 import re
 import shlex
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
 from tasker_health.domain.errors import ConfigurationError
+from tasker_health.domain.secret import Secret, SecretMapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,6 +40,9 @@ _SCHEMES: Final[Mapping[str, Driver]] = {
     "sqlite3": "aiosqlite",
     "sqlite+aiosqlite": "aiosqlite",
 }
+
+
+_NOTHING: Final = Secret("")
 
 
 @attrs.frozen(kw_only=True)
@@ -65,10 +68,10 @@ class DatabaseTarget:
     driver: Driver
     hosts: tuple[tuple[str, int], ...] = ()
     database: str = ""
-    user: str = attrs.field(default="", repr=False)
-    password: str = attrs.field(default="", repr=False)
-    tls: Mapping[str, str] = attrs.field(factory=dict, repr=False, converter=MappingProxyType)
-    settings: Mapping[str, str] = attrs.field(factory=dict, repr=False, converter=MappingProxyType)
+    user: Secret[str] = _NOTHING
+    password: Secret[str] = _NOTHING
+    tls: Mapping[str, str] = attrs.field(factory=dict, converter=SecretMapping)
+    settings: Mapping[str, str] = attrs.field(factory=dict, converter=SecretMapping)
     target_session_attrs: str = ""
     connect_timeout_seconds: float | None = None
     pool_size: int | None = None
@@ -114,12 +117,14 @@ def _parse(url: str) -> DatabaseTarget:
     parts = urlsplit(f"x:{rest}")
     if parts.fragment or "#" in rest:
         raise ValueError("a fragment")
+    if "@" in parts.path and driver != "aiosqlite":
+        raise ValueError("a password that was cut in two")
     fields = _Parameters(driver).read(parts.query)
     if driver == "aiosqlite":
         return DatabaseTarget(driver=driver, database=_file(parts.netloc, parts.path), **fields)
     user, password, hosts = _authority(parts.netloc)
     database = unquote(parts.path.removeprefix("/"), errors="strict")
-    written = {"user": user, "password": password, "database": database}
+    written = {"user": Secret(user), "password": Secret(password), "database": database}
     place: dict[str, Any] = {name: value for name, value in written.items() if value}
     if hosts:
         place["hosts"] = hosts
@@ -178,8 +183,10 @@ class _Parameters:
         self._tls: dict[str, str] = {}
         self._settings: dict[str, str] = {}
         self._port = ""
+        self._shown = True
 
     def read(self, query: str) -> dict[str, Any]:
+        self._shown = "@" not in query  # else it may be the rest of a password
         pairs = parse_qsl(
             query, keep_blank_values=True, strict_parsing=bool(query), errors="strict"
         )
@@ -200,8 +207,11 @@ class _Parameters:
         elif self._postgres and (setting := re.fullmatch(r"variables\[(\w+)\]", name)):
             self._settings[setting[1]] = value
         else:
-            shown = f"parameter {name}" if re.fullmatch(r"[A-Za-z_]\w{0,40}", name) else ""
-            _refuse(shown, f"one of the parameters {_listed(self._known)}")
+            shown = self._shown and re.fullmatch(r"[A-Za-z_]\w{0,40}", name)
+            _refuse(
+                f"parameter {name}" if shown else "",
+                f"one of the parameters {_listed(self._known)}",
+            )
 
     def keep(self, name: str, value: object) -> None:
         self._fields[name] = value
@@ -218,6 +228,10 @@ class _Parameters:
 
 def _text(field: str) -> Callable[[_Parameters, str, str], None]:
     return lambda to, _, value: to.keep(field, value)
+
+
+def _secret(field: str) -> Callable[[_Parameters, str, str], None]:
+    return lambda to, _, value: to.keep(field, Secret(value))
 
 
 def _tls(to: _Parameters, name: str, value: str) -> None:
@@ -288,9 +302,9 @@ _RAILS: Final[Mapping[str, Callable[[_Parameters, str, str], None]]] = {
 _POSTGRES: Final[Mapping[str, Callable[[_Parameters, str, str], None]]] = {
     "host": _query_hosts,
     "port": _query_port,
-    "user": _text("user"),
-    "username": _text("user"),
-    "password": _text("password"),
+    "user": _secret("user"),
+    "username": _secret("user"),
+    "password": _secret("password"),
     "dbname": _text("database"),
     "database": _text("database"),
     "sslmode": _choice(("disable", "allow", "prefer", "require", "verify-ca", "verify-full"), _tls),
