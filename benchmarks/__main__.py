@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import endpoints, guide_table, token_timing
+from benchmarks import caches, endpoints, guide_table, token_timing
 
-for benchmark in (guide_table, endpoints, token_timing):
+for benchmark in (guide_table, endpoints, caches, token_timing):
     benchmark.main()
     print()

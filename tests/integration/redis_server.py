@@ -50,10 +50,17 @@ def find_redis() -> Path:
 
 
 class RedisServer:
-    """A Redis server that we started, empty, and that keeps nothing on disk."""
+    """A Redis server that we started, empty, and that keeps nothing on disk.
 
-    def __init__(self, options: Mapping[str, str]) -> None:
+    Args:
+        options: as its configuration file names them.
+        program: which one to start; what is found unless given.
+    """
+
+    def __init__(self, options: Mapping[str, str], program: Path | None = None) -> None:
+        self._program: Final = program or find_redis()
         self._options: Final = dict(options)
+        self.options: Final = dict(options)
         self._folder: Final = Path(tempfile.mkdtemp(prefix="tasker-health-redis-"))
         self.port: Final = int(self._options.pop("port", "0")) or free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +95,7 @@ class RedisServer:
         }
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  as above
-                [find_redis(), *(w for k, v in options.items() for w in (f"--{k}", v))],
+                [self._program, *(w for k, v in options.items() for w in (f"--{k}", v))],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

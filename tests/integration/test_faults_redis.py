@@ -359,7 +359,7 @@ async def test_poison_is_a_miss_deleted_and_counted(
     cache: RedisStatusCache, admin: Redis, value: bytes
 ) -> None:
     """Whatever stands under our key that is no report of ours never becomes one."""
-    await admin.set(KEY, value.replace(FINGERPRINT, cache._fingerprint, 1))
+    await admin.set(KEY, value.replace(FINGERPRINT, cache._seal.mark, 1))
     assert await cache.get() is None
     assert await admin.exists(KEY) == 0
     assert cache.unreadable == 1
@@ -407,11 +407,11 @@ async def test_what_was_replaced_meanwhile_is_not_removed(
 ) -> None:
     """Only the very value that could not be read is removed, never a good one put since."""
     await admin.set(KEY, b"junk")
-    found = await cache._stored()
+    found = await cache._stored(admin)
     assert found == b"junk"
     await cache.put(REPORT, 600)
-    await cache._discard(found)
-    await cache._discard(b"")
+    await cache._discard(admin, found)
+    await cache._discard(admin, b"")
     assert await cache.get() == REPORT
 
 

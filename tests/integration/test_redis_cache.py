@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pytest
 from redis.asyncio import Redis
+from tests.integration.processes import free_port
+from tests.integration.redis_groups import MASTER, Sentinel
+from tests.integration.redis_server import RedisServer
+from tests.programs import program
 
 from tasker_health.adapters.redis import RedisStatusCache, open_redis_cache
 from tasker_health.domain.errors import CacheError, ConfigurationError
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.conftest import StartRedis
-    from tests.integration.redis_server import RedisServer
 
     from tasker_health.domain.ports import StatusCache
 
@@ -33,6 +36,9 @@ REPORT: Final = report()
 KEY: Final = "tasker_health:status:one"
 ROOMY_SECONDS: Final = 2.0
 """For tests that are not about the bound."""
+
+RIGHTS: Final = ("+ping", "+getrange", "+exists", "+set", "+eval", "+type", "+unlink")
+"""Those that the adapter's documentation names."""
 
 
 @asynccontextmanager
@@ -282,6 +288,97 @@ async def test_a_unix_socket_and_tls_are_spoken(start_redis: StartRedis, tmp_pat
             assert raised.value.reason is Reason.TLS
 
 
+@pytest.fixture
+def tls(tmp_path: Path) -> dict[str, str]:
+    """Give the options with which a server speaks TLS by our certificate."""
+    pem = tmp_path / "server.pem"
+    pem.write_text(PEM)
+    files = ("tls-cert-file", "tls-key-file", "tls-ca-cert-file")
+    return {**dict.fromkeys(files, str(pem)), "tls-auth-clients": "no"}
+
+
+async def test_a_server_that_speaks_tls_itself_and_knows_users(tls: dict[str, str]) -> None:
+    """Over TLS a user with the documented rights gets on; the certificate is verified."""
+    port = free_port()
+    server = RedisServer({**tls, "tls-port": str(port)}, program("redis-server"))
+    try:
+        async with Redis.from_url(server.url) as admin:
+            await admin.acl_setuser(
+                "few",
+                enabled=True,
+                passwords="+p@ss",
+                keys="tasker_health:*",
+                commands=RIGHTS,
+            )
+        url, trusted = f"rediss://few:p%40ss@127.0.0.1:{port}", tls["tls-ca-cert-file"]
+        async with opened(f"{url}?ssl_ca_certs={trusted}") as cache:
+            await cache.put(REPORT, 10)
+            assert await cache.get() == REPORT
+        for wrong, reason in (
+            (url, Reason.TLS),
+            (f"rediss://few:nope@127.0.0.1:{port}?ssl_ca_certs={trusted}", Reason.AUTH),
+        ):
+            async with opened(wrong) as cache:
+                with pytest.raises(CacheError) as raised:
+                    await cache.get()
+                assert raised.value.reason is reason, wrong
+    finally:
+        server.close()
+
+
+async def test_a_sentinel_that_speaks_tls_and_knows_users(tls: dict[str, str]) -> None:
+    """Sentinel and master are both spoken to over TLS, each with its own user."""
+    found, port = program("redis-server"), free_port()
+    master = RedisServer(
+        {**tls, "tls-port": str(port), "tls-replication": "yes", "requirepass": "m"}, found
+    )
+    try:
+        options = {**tls, "tls-replication": "yes", "sentinel auth-pass": f"{MASTER} m"}
+        right = "+sentinel|get-master-addr-by-name"
+        options["user"] = f"asker on >a allchannels -@all {right}"
+        sentinel = Sentinel(port, options, quorum=1, tls=True, program=found)
+        try:
+            url = f"rediss+sentinel://:m@127.0.0.1:{sentinel.port}/{MASTER}"
+            who = "sentinel_username=asker&sentinel_password=a"
+            async with opened(f"{url}?{who}&ssl_ca_certs={tls['tls-ca-cert-file']}") as cache:
+                await cache.put(REPORT, 10)
+                assert await cache.get() == REPORT
+        finally:
+            sentinel.close()
+    finally:
+        master.close()
+
+
+async def test_a_cluster_that_speaks_tls_and_knows_users(tls: dict[str, str]) -> None:
+    """A cluster's node is found and used over TLS by a user with few rights."""
+    port = free_port()
+    options = {"tls-port": str(port), "tls-cluster": "yes", "cluster-enabled": "yes"}
+    options["cluster-port"] = str(free_port())
+    server = RedisServer({**tls, **options}, program("redis-server"))
+    try:
+        async with Redis.from_url(server.url) as admin:
+            await admin.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]  # redis-py's own
+            await admin.acl_setuser(
+                "few",
+                enabled=True,
+                passwords="+p",
+                keys="{tasker_health}:*",
+                commands=[*RIGHTS, "+cluster|slots"],
+            )
+        url = f"rediss+cluster://few:p@127.0.0.1:{port}?ssl_ca_certs={tls['tls-ca-cert-file']}"
+        async with opened(url) as cache:
+            for _ in range(200):
+                try:
+                    await cache.put(REPORT, 10)
+                except CacheError:  # it is not up yet
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+            assert await cache.get() == REPORT
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -310,7 +407,8 @@ CANARY: Final = "s3cr3tcanary"
     ("url", "says"),
     [
         ("", "redis://"),
-        ("cache:6379", "of scheme 'cache'"),
+        (f"{CANARY}:6379", "redis://"),
+        (f"{CANARY}:{CANARY}@cache:6379", "redis://"),
         ("memcached://cache", "of scheme 'memcached'"),
         (f"http://:{CANARY}@cache", "of scheme 'http'"),
         (f"redis://:{CANARY}@cache:port", "redis://"),
@@ -319,15 +417,15 @@ CANARY: Final = "s3cr3tcanary"
         (f"redis://:a/{CANARY}@cache/0", "percent-encoded"),
         (f"redis://:a?{CANARY}=1@cache/0", "percent-encoded"),
         (f"redis://:a#{CANARY}@cache/0", "percent-encoded"),
-        (f"redis://:{CANARY}@cache/two", "db 'two'"),
-        ("redis://cache?db=-1", "db '-1'"),
-        ("redis://cache?db=%EF%BC%91", "db '\uff11'"),
+        (f"redis://:{CANARY}@cache/{CANARY}", "whose db cannot"),
+        ("redis://cache?db=-1", "whose db cannot"),
+        ("redis://cache?db=%EF%BC%91", "whose db cannot"),
         ("redis://cache?colour=red", "parameter 'colour'"),
         (f"redis://cache?{'x' * 99}=1", "client_name, db"),
-        ("redis://cache?protocol=4", "protocol '4'"),
+        ("redis://cache?protocol=4", "whose protocol cannot"),
         ("redis://cache?ssl_cert_reqs=none", "parameter 'ssl_cert_reqs'"),
-        ("rediss://cache?ssl_cert_reqs=maybe", "ssl_cert_reqs 'maybe'"),
-        ("rediss://cache?ssl_ca_certs=/nowhere", "'/nowhere'"),
+        (f"rediss://cache?ssl_cert_reqs={CANARY}", "whose ssl_cert_reqs cannot"),
+        (f"rediss://cache?ssl_ca_certs=/{CANARY}", "a file that can be read as ssl_ca_certs"),
         ("unix://run/redis.sock", "unix:///"),
         ("unix://", "unix:///"),
     ],

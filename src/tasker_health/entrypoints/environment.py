@@ -27,7 +27,7 @@ from tasker_health.entrypoints.options import CATALOGUE, VARIABLES, Configuratio
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["FILE_SETTING", "read_configuration"]
+__all__ = ["FILE_SETTING", "read_configuration", "read_what_can_be"]
 
 FILE_SETTING: Final = f"{VARIABLES}CONFIG"
 
@@ -81,33 +81,66 @@ def read_configuration(
         ConfigurationError: a setting that there is not, a value that it cannot have, or a
             file that cannot be read.
     """
+    configuration, problems = read_what_can_be(environ, overrides=overrides)
+    for problem in problems:
+        raise problem
+    return configuration
+
+
+def read_what_can_be(
+    environ: Mapping[str, str], *, overrides: Mapping[str, str] | None = None
+) -> tuple[Configuration, tuple[ConfigurationError, ...]]:
+    """Read all settings, and go on where one cannot be had, as if it had not been given.
+
+    Returns:
+        What was read, and everything that is wrong with it, the gravest first.
+    """
+    problems: list[ConfigurationError] = []
     given: dict[str, _Given] = {}
+    values: dict[str, object] = {}
     for one in (
         *_from_file(environ.get(FILE_SETTING, "")),
         *_from_environment(environ),
         *_from_command_line(overrides or {}),
     ):
-        given[one.setting.name] = one
-    values = {name: _value(one) for name, one in given.items()}
-    try:
-        return _build(values, {name: one.origin for name, one in given.items()})
-    except ConfigurationError as error:
-        raise _as_written(error, given) from error
+        if isinstance(one, ConfigurationError):
+            problems.append(one)
+        else:
+            given[one.setting.name] = one
+    for name, one in given.items():
+        try:
+            values[name] = _value(one)
+        except ConfigurationError as error:
+            problems.append(error)
+    while True:
+        try:
+            origins = {name: given[name].origin for name in values}
+            return _build(values, origins), tuple(problems)
+        except ConfigurationError as error:
+            problems.append(_as_written(error, given))
+            for name in _at_fault(error.setting, values):
+                del values[name]
 
 
-def _from_file(path: str) -> Iterator[_Given]:
+def _from_file(path: str) -> Iterator[_Given | ConfigurationError]:
     if not path:
         return
-    for table, keys in _document(path).items():
+    try:
+        document = _document(path)
+    except ConfigurationError as error:
+        yield error
+        return
+    for table, keys in document.items():
         known = [setting for setting in CATALOGUE.values() if setting.table == table]
         if not known or not isinstance(keys, dict):
             tables = [f"[{setting.table}]" for setting in CATALOGUE.values()]
-            raise _unknown(f"[{table}]" if isinstance(keys, dict) else table, tables, path)
+            yield _unknown(f"[{table}]" if isinstance(keys, dict) else table, tables, path)
+            continue
         for key, value in keys.items():
             setting = CATALOGUE.get(key)
             if setting is None or setting.table != table:
-                raise _unknown(key, (s.name for s in known), f"[{table}] of {path}")
-            if value != "":
+                yield _unknown(key, (s.name for s in known), f"[{table}] of {path}")
+            elif value != "":
                 origin = Origin(written=key, place=f"[{table}] of {path}")
                 yield _Given(setting=setting, origin=origin, value=value)
 
@@ -126,16 +159,15 @@ def _document(path: str) -> dict[str, object]:
         raise refused("a TOML file in UTF-8") from error
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
+def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given | ConfigurationError]:
     for written, text in sorted(environ.items()):
         if not written.startswith(VARIABLES) or written == FILE_SETTING:
             continue
         setting = CATALOGUE.get(written.removeprefix(VARIABLES).lower())
         if setting is None or not written.isupper():
-            if _KUBERNETES.fullmatch(f"{written}={text}"):
-                continue
-            raise _unknown(written, (_variable(name) for name in CATALOGUE), _ENVIRONMENT)
-        if text.strip():
+            if not _KUBERNETES.fullmatch(f"{written}={text}"):
+                yield _unknown(written, (_variable(name) for name in CATALOGUE), _ENVIRONMENT)
+        elif text.strip():
             origin = Origin(written=written, place=_ENVIRONMENT)
             yield _Given(setting=setting, origin=origin, value=text.strip())
 
@@ -234,6 +266,14 @@ def _build(values: Mapping[str, object], origins: Mapping[str, Origin]) -> Confi
         for field in attrs.fields(Settings)
     }
     return Configuration(settings=Settings(**parts), origins=origins, **chosen(None))
+
+
+def _at_fault(setting: str, values: Mapping[str, object]) -> tuple[str, ...]:
+    """Name what to do without: the setting, or what was given beside its default."""
+    if setting in values:
+        return (setting,)
+    part = CATALOGUE[setting].part
+    return tuple(name for name in values if CATALOGUE[name].part == part)
 
 
 def _as_written(error: ConfigurationError, given: Mapping[str, _Given]) -> ConfigurationError:

@@ -13,46 +13,50 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
-from tasker_health.adapters.auth import (
-    HostUserAuthenticator,
-    PermissionCoordinator,
-    load_coordinator,
-)
+from tasker_health.adapters.auth import HostUserAuthenticator
 from tasker_health.adapters.clock import SystemClock
-from tasker_health.adapters.log import StructlogJournal
-from tasker_health.adapters.memory.cache import InMemoryStatusCache
-from tasker_health.adapters.sql.opening import DatabaseOptions, open_database
-from tasker_health.adapters.sql.url import parse_database_url
+from tasker_health.adapters.meter import CountingMeter
 from tasker_health.domain.errors import ConfigurationError, SourceError
 from tasker_health.domain.events import Changed
-from tasker_health.domain.service import HealthService
-from tasker_health.entrypoints.authentication import build_authenticator, knows_nobody
+from tasker_health.domain.service import CHECKS, HealthService
+from tasker_health.entrypoints.authentication import (
+    build_authenticator,
+    knows_nobody,
+    named_coordinator,
+)
+from tasker_health.entrypoints.caches import open_cache
+from tasker_health.entrypoints.debugging import RequestLog
 from tasker_health.entrypoints.environment import read_configuration
 from tasker_health.entrypoints.lifespan import Entrance
 from tasker_health.entrypoints.litestar import documented
+from tasker_health.entrypoints.sources import (
+    Sources,
+    database_target,
+    open_sources,
+    open_tasker_database,
+)
+from tasker_health.entrypoints.watchers import check_watchers, open_watchers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from tasker_health.adapters.redis import RedisStatusCache
-    from tasker_health.adapters.sql.opening import Database
-    from tasker_health.adapters.sql.url import DatabaseTarget
     from tasker_health.domain.checks import HealthCheck
     from tasker_health.domain.coordination import BaseCoordinator
-    from tasker_health.domain.ports import Authenticator, Clock, Coordinator, DatabaseProbe
+    from tasker_health.domain.ports import (
+        Authenticator,
+        Coordinator,
+        DatabaseProbe,
+        Meter,
+    )
     from tasker_health.entrypoints.asgi import Receive, Scope, Send
     from tasker_health.entrypoints.options import Configuration
 
-__all__ = ["ServedApp", "check", "create_app", "open_service"]
+__all__ = ["ServedApp", "check", "create_app", "open_service", "problems"]
 
-_CACHES: Final = "memory://, redis://, rediss:// or unix://"
 _WARM_UP_SECONDS: Final = 0.5
-_NOT_YET: Final = ("memcached", "redis+sentinel", "redis+cluster")
 
 
 def check(configuration: Configuration) -> None:
@@ -61,12 +65,30 @@ def check(configuration: Configuration) -> None:
     Raises:
         ConfigurationError: it cannot; the setting is named as the user wrote it.
     """
-    _target(configuration)
-    build_authenticator(configuration, SystemClock())
-    _coordinator(configuration)
-    _open_database(configuration, SystemClock())
-    _open_cache(configuration, "", SystemClock())
-    ServedApp(configuration)
+    for problem in problems(configuration):
+        raise problem
+
+
+def problems(configuration: Configuration) -> Iterator[ConfigurationError]:
+    """Tell everything that the settings name and that cannot be had, as :func:`check` sees it."""
+    clock = SystemClock()
+    parts: tuple[Callable[[], object], ...] = (
+        lambda: database_target(configuration),
+        lambda: build_authenticator(configuration, clock),
+        lambda: named_coordinator(configuration),
+        lambda: open_tasker_database(configuration, clock),
+        lambda: open_cache(configuration, "", clock),
+        lambda: check_watchers(configuration, clock),
+        lambda: ServedApp(configuration),
+    )
+    told: set[str] = set()
+    for part in parts:
+        try:
+            part()
+        except ConfigurationError as error:
+            if str(error) not in told:  # what needs the same setting says the same
+                told.add(str(error))
+                yield error
 
 
 @asynccontextmanager
@@ -76,6 +98,8 @@ async def open_service(
     authenticator: Authenticator | None = None,
     coordinator: Coordinator | type[BaseCoordinator] | None = None,
     checks: Sequence[HealthCheck] = (),
+    sources: Sources | None = None,
+    meter: Meter | None = None,
 ) -> AsyncIterator[HealthService]:
     """Open a service over what the settings name, and close all of it afterwards.
 
@@ -86,25 +110,29 @@ async def open_service(
         coordinator: tells who may, in place of what the settings name; an instance, or a
             subclass of BaseCoordinator itself.
         checks: what readiness asks besides the database and the cache.
+        sources: opened already, by who closes them; None to open them here.
+        meter: counts how answers come about; None for one of this service's own.
 
     Raises:
         ConfigurationError: on entering, as in :func:`check`.
     """
-    clock, target = SystemClock(), _target(configuration)
+    clock = SystemClock()
     authenticator = authenticator or build_authenticator(
         configuration, clock, default=HostUserAuthenticator()
     )
-    coordinator = coordinator or _coordinator(configuration)
+    coordinator = coordinator or named_coordinator(configuration)
     async with AsyncExitStack() as stack:
-        journal = StructlogJournal(
-            renderer=configuration.log_format, secrets=_secrets(configuration, target)
+        if sources is None:
+            sources = await stack.enter_async_context(open_sources(configuration, clock=clock))
+        journal, database = sources.journal, sources.database
+        watched_by = open_watchers(
+            configuration,
+            fingerprint=database.fingerprint,
+            clock=clock,
+            journal=journal,
+            redis=sources.redis,
         )
-        stack.callback(journal.close)
-        database = _open_database(configuration, clock)
-        stack.push_async_callback(database.aclose)
-        cache = _open_cache(configuration, database.fingerprint, clock)
-        if not isinstance(cache, InMemoryStatusCache):
-            stack.push_async_callback(cache.aclose)
+        stack.push_async_callback(watched_by.aclose)
         service = HealthService(
             tasker=database.tasker,
             probe=database.probe,
@@ -113,10 +141,13 @@ async def open_service(
             authenticator=authenticator,
             coordinator=coordinator,
             checks=checks,
-            cache=cache,
+            cache=sources.cache,
             settings=configuration.settings,
+            watchers=watched_by.watchers,
+            meter=meter or CountingMeter((*CHECKS, *(n for check in checks for n in check.names))),
         )
         stack.push_async_callback(service.aclose)
+        service.start()
         if configuration.settings.auth.authorization_enabled and knows_nobody(authenticator):
             journal.record(_CLOSED_TO_ALL)
         await _warm_up(database.probe)
@@ -149,11 +180,16 @@ class ServedApp:
     The service is opened when the server starts the application, and closed when it stops it.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, *, meter: Meter | None = None) -> None:
         self._configuration = configuration
+        self._meter = meter
         self._service: HealthService | None = None
         entrance = Entrance(self._open, configuration.prefix)
-        self._app: Final = documented(entrance)
+        app = documented(entrance)
+        self._seen: Final = (
+            RequestLog(app, configuration.prefix) if configuration.debug_requests else None
+        )
+        self._app: Final = self._seen or app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -167,111 +203,36 @@ class ServedApp:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[HealthService]:
         authenticator = build_authenticator(self._configuration, SystemClock())
-        async with open_service(self._configuration, authenticator=authenticator) as service:
+        async with (
+            open_sources(self._configuration) as sources,
+            open_service(
+                self._configuration,
+                authenticator=authenticator,
+                sources=sources,
+                meter=self._meter,
+            ) as service,
+        ):
             self._service = service
+            if self._seen is not None:
+                self._seen.attach(sources.journal, sources.database.pool, sources.cache_kind)
             try:
                 yield service
             finally:
                 self._service = None
 
 
-def create_app(configuration: Configuration | None = None) -> ServedApp:
+def create_app(
+    configuration: Configuration | None = None, *, meter: Meter | None = None
+) -> ServedApp:
     """Make the application, for any ASGI server.
 
     Args:
         configuration: all settings; read from the environment where it is not given.
+        meter: counts how answers come about; None for one of the application's own.
 
     Raises:
         ConfigurationError: a setting cannot be had.
     """
     configuration = configuration or read_configuration(os.environ)
     check(configuration)
-    return ServedApp(configuration)
-
-
-def _refused(
-    configuration: Configuration, setting: str, given: str, allowed: str
-) -> ConfigurationError:
-    origin = configuration.origin(setting)
-    return ConfigurationError(origin.written, given, allowed, origin.place)
-
-
-@contextmanager
-def _as_written(configuration: Configuration) -> Iterator[None]:
-    """Have an adapter's refusal name the setting as the user wrote it."""
-    try:
-        yield
-    except ConfigurationError as error:
-        problem = _refused(configuration, error.setting.lower(), error.given, error.allowed)
-    else:
-        return
-    raise problem  # apart from the adapter's, whose traceback may hold the URL
-
-
-def _target(configuration: Configuration) -> DatabaseTarget:
-    if not configuration.database_url:
-        allowed = "the URL of Tasker's database, as in postgresql://user:password@host/database"
-        written = configuration.origin("database_url").written
-        raise ConfigurationError(written, "missing", allowed)
-    with _as_written(configuration):
-        return parse_database_url(configuration.database_url)
-
-
-def _open_database(configuration: Configuration, clock: Clock) -> Database:
-    health = configuration.settings.health
-    options = DatabaseOptions(
-        target=_target(configuration),
-        pool_size=configuration.pool_size,
-        checkout_timeout_seconds=configuration.checkout_timeout_seconds,
-        prepared_statements=configuration.prepared_statements,
-        connect_timeout_seconds=configuration.connect_timeout_seconds,
-        readiness_timeout_seconds=health.readiness_timeout_seconds,
-        measurement_timeout_seconds=health.measurement_timeout_seconds,
-    )
-    with _as_written(configuration):
-        return open_database(options, configuration.settings.database, clock)
-
-
-def _cache_scheme(configuration: Configuration) -> str:
-    scheme = configuration.cache_url.partition("://")[0].lower()
-    if scheme in {"memory", "redis", "rediss", "unix"}:
-        return scheme
-    known = re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", scheme) and "://" in configuration.cache_url
-    given = f"of scheme {scheme!r}" if known else ""
-    later = f"; {scheme}:// is not built yet" if scheme in _NOT_YET else ""
-    raise _refused(configuration, "cache_url", given, f"{_CACHES}{later}")
-
-
-def _open_cache(
-    configuration: Configuration, fingerprint: str, clock: Clock
-) -> InMemoryStatusCache | RedisStatusCache:
-    if _cache_scheme(configuration) == "memory":
-        return InMemoryStatusCache(clock)
-    # Who shares nothing does without the client, its memory and its time to import.
-    from tasker_health.adapters.redis import open_redis_cache  # noqa: PLC0415
-
-    with _as_written(configuration):
-        return open_redis_cache(
-            configuration.cache_url,
-            key=fingerprint,
-            timeout_seconds=configuration.settings.health.cache_timeout_seconds,
-        )
-
-
-def _coordinator(configuration: Configuration) -> Coordinator | type[BaseCoordinator]:
-    path = configuration.settings.auth.authorization_coordinator_class
-    origin = configuration.origin("authorization_coordinator_class")
-    if not path:
-        return PermissionCoordinator
-    return load_coordinator(path, setting=origin.written, source=origin.place)
-
-
-def _secrets(configuration: Configuration, target: DatabaseTarget) -> Iterator[str]:
-    """Tell what must not be seen in any line of the log."""
-    yield target.password
-    for name in (target.user, target.database, *(host for host, _ in target.hosts)):
-        yield from (f'"{name}"', f"'{name}'")  # as vendors write names into their errors
-    yield configuration.database_url
-    if _cache_scheme(configuration) != "memory":
-        yield configuration.cache_url
-        yield unquote(urlsplit(configuration.cache_url).password or "")
+    return ServedApp(configuration, meter=meter)

@@ -16,7 +16,16 @@ from tasker_health.domain.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["reason_of"]
+__all__ = ["ELSEWHERE", "reason_of"]
+
+ELSEWHERE: Final = (
+    vendor.AskError,
+    vendor.ClusterDownError,
+    vendor.MasterDownError,
+    vendor.MovedError,
+    vendor.ReadOnlyError,
+)
+"""What a server says that is not, or no longer, the one to talk to."""
 
 _KINDS: Final[tuple[tuple[type[BaseException], Reason], ...]] = (
     (vendor.BusyLoadingError, Reason.STARTING),
@@ -28,6 +37,8 @@ _KINDS: Final[tuple[tuple[type[BaseException], Reason], ...]] = (
     (vendor.ReadOnlyError, Reason.READ_ONLY),
     (vendor.ClusterDownError, Reason.RECOVERING),
     (vendor.MasterDownError, Reason.RECOVERING),
+    (vendor.MovedError, Reason.RECOVERING),
+    (vendor.AskError, Reason.RECOVERING),
     (vendor.TryAgainError, Reason.RECOVERING),
     (vendor.TimeoutError, Reason.TIMEOUT),
     (TimeoutError, Reason.TIMEOUT),

@@ -1,5 +1,7 @@
 """The cache's URL, as redis-py's users write it, read strictly and never repeated.
 
+Sentinels and clusters have schemes of their own, with as many hosts as the user knows.
+
 Source: the URL schemes that redis-py registers (``redis``, ``rediss``, ``unix``).
 """
 
@@ -7,24 +9,33 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+import attrs
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 
-from tasker_health.adapters.redis.cache import CONNECT_SECONDS
+from tasker_health.adapters.redis.using import CONNECT_SECONDS
 from tasker_health.domain.errors import ConfigurationError
+from tasker_health.domain.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["TLSConnection", "connection_arguments"]
+    _Read = Callable[[SplitResult], "RedisTarget"]
+
+__all__ = ["RedisTarget", "TLSConnection", "parse_redis_url"]
 
 _FORMS: Final = (
-    "redis://[[user]:password@]host[:port][/db], rediss:// for TLS, or unix:///path?db=0,"
-    " with special characters percent-encoded"
+    "redis://[[user]:password@]host[:port][/db], rediss:// for TLS, unix:///path?db=0,"
+    " redis+sentinel://[[user]:password@]host[:port],…/master[/db] or"
+    " redis+cluster://[[user]:password@]host[:port],…, with special characters percent-encoded"
 )
-_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]{0,31}):", re.ASCII | re.IGNORECASE)
+_HOST: Final = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d{1,5}))?", re.ASCII
+)
+_LAST_PORT: Final = 65_535
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]{0,31})://", re.ASCII | re.IGNORECASE)
 
 _OURS: Final = frozenset(
     {
@@ -50,21 +61,45 @@ class TLSConnection(SSLConnection):
 
 
 class _RefusedError(ValueError):
-    """What a URL gives and what is allowed there; never holds more of the URL than that."""
+    """Which part of a URL is bad and what is allowed there; never what the part holds."""
 
     def __init__(self, given: str, allowed: str) -> None:
         super().__init__(given, allowed)
         self.given, self.allowed = given, allowed
 
 
-def connection_arguments(url: str, source: str) -> dict[str, Any]:
-    """Turn a URL into the arguments of a connection.
+Address = tuple[str, int]
+
+
+@attrs.frozen(kw_only=True)
+class RedisTarget:
+    """Where the cache is, and how to talk to it.
+
+    Args:
+        kind: a server that stays where it is, one that sentinels know, or a cluster's node.
+        arguments: of a connection to it.
+        tls: whether everybody speaks it.
+        seeds: whom to ask where it is.
+        master: what the sentinels call it.
+        asking: arguments of a connection to a sentinel.
+    """
+
+    kind: Literal["server", "sentinel", "cluster"]
+    arguments: Secret[dict[str, Any]]
+    tls: bool
+    seeds: tuple[Address, ...] = ()
+    master: str = ""
+    asking: Secret[dict[str, Any]] = attrs.field(factory=lambda: Secret({}))
+
+
+def parse_redis_url(url: str, *, source: str = "") -> RedisTarget:
+    """Read a URL.
 
     Raises:
         ConfigurationError: the URL is none that is allowed; its secrets are not repeated.
     """
     try:
-        return _arguments(url)
+        return _parse(url)
     except _RefusedError as refused:
         error = ConfigurationError("CACHE_URL", refused.given, refused.allowed, source)
     except ValueError:  # its text may hold the password
@@ -72,7 +107,7 @@ def connection_arguments(url: str, source: str) -> dict[str, Any]:
     raise error
 
 
-def _arguments(url: str) -> dict[str, Any]:
+def _parse(url: str) -> RedisTarget:
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
         scheme = _SCHEME.match(url)
@@ -80,13 +115,77 @@ def _arguments(url: str) -> dict[str, Any]:
     if parts.fragment or "@" in parts.path or "@" in parts.query:
         # A password that was not encoded; what follows would be parts of it.
         raise _RefusedError("", _FORMS)
-    connection_class, place = _SCHEMES[parts.scheme]
-    arguments = {"connection_class": connection_class, **place(parts), **_credentials(parts)}
-    known = _TLS_OPTIONS if connection_class is TLSConnection else _OPTIONS
-    for name, text in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _OURS:
-            arguments[name] = _option(known, name, text)
-    return arguments
+    return _SCHEMES[parts.scheme](parts)
+
+
+def _server(made_by: type, place: Callable[[SplitResult], dict[str, Any]]) -> _Read:
+    tls = made_by is TLSConnection
+
+    def read(parts: SplitResult) -> RedisTarget:
+        arguments = {"connection_class": made_by, **place(parts), **_credentials(parts)}
+        arguments |= _options(parts, _TLS_OPTIONS if tls else _OPTIONS)
+        return RedisTarget(kind="server", arguments=Secret(arguments), tls=tls)
+
+    return read
+
+
+def _sentinel(*, tls: bool) -> _Read:
+    def read(parts: SplitResult) -> RedisTarget:
+        master, _, db = unquote(parts.path).strip("/").partition("/")
+        if not master:
+            raise _bad("master", "redis+sentinel://host[:port],…/master, as the sentinels call it")
+        options = _options(parts, {**(_TLS_OPTIONS if tls else _OPTIONS), **_SENTINEL_OPTIONS})
+        asking = {name: options.pop(f"sentinel_{name}", None) for name in _CREDENTIALS}
+        asking |= {name: value for name, value in options.items() if name.startswith("ssl_")}
+        arguments = {"db": _number("db", db or "0"), **_credentials(parts), **options}
+        return RedisTarget(
+            kind="sentinel",
+            arguments=Secret(arguments),
+            tls=tls,
+            seeds=_addresses(parts, 26379),
+            master=master,
+            asking=Secret({name: value for name, value in asking.items() if value is not None}),
+        )
+
+    return read
+
+
+def _cluster(*, tls: bool) -> _Read:
+    def read(parts: SplitResult) -> RedisTarget:
+        options = _options(parts, _TLS_OPTIONS if tls else _OPTIONS)
+        if unquote(parts.path).strip("/") not in {"", "0"} or options.pop("db", 0):
+            raise _bad("db", "no db: a cluster has none but 0")
+        arguments = {**_credentials(parts), **options}
+        return RedisTarget(
+            kind="cluster",
+            arguments=Secret(arguments),
+            tls=tls,
+            seeds=_addresses(parts, 6379),
+            asking=Secret(arguments),
+        )
+
+    return read
+
+
+def _addresses(parts: SplitResult, port: int) -> tuple[Address, ...]:
+    """Read the hosts; as many as there are, in no order that means anything."""
+    hosts = [_HOST.fullmatch(host) for host in parts.netloc.rpartition("@")[2].split(",")]
+    found = tuple(
+        (unquote(host["v6"] or host["name"]), int(host["port"] or port)) for host in hosts if host
+    )
+    if len(found) < len(hosts) or any(not 0 < port <= _LAST_PORT for _, port in found):
+        raise _RefusedError("", _FORMS)
+    return found
+
+
+def _options(
+    parts: SplitResult, known: Mapping[str, Callable[[str, str], object]]
+) -> dict[str, Any]:
+    return {
+        name: _option(known, name, text)
+        for name, text in parse_qsl(parts.query, keep_blank_values=True)
+        if name not in _OURS
+    }
 
 
 def _option(known: Mapping[str, Callable[[str, str], object]], name: str, text: str) -> object:
@@ -112,24 +211,31 @@ def _unix(parts: SplitResult) -> dict[str, Any]:
     return {"path": unquote(parts.path)}
 
 
+_CREDENTIALS: Final = ("username", "password")
+
+
 def _credentials(parts: SplitResult) -> dict[str, str]:
     return {
         name: unquote(text)
-        for name, text in (("username", parts.username), ("password", parts.password))
+        for name, text in zip(_CREDENTIALS, (parts.username, parts.password), strict=True)
         if text
     }
 
 
+def _bad(name: str, allowed: str) -> _RefusedError:
+    return _RefusedError(f"a URL whose {name} cannot be had", allowed)
+
+
 def _number(name: str, text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise _RefusedError(f"with {name} {text!r}", f"a whole number as {name}")
+        raise _bad(name, f"a whole number as {name}")
     return int(text)
 
 
 def _words(allowed: Mapping[str, object]) -> Callable[[str, str], object]:
     def read(name: str, text: str) -> object:
         if text.lower() not in allowed:
-            raise _RefusedError(f"with {name} {text!r}", f"{name} of {', '.join(allowed)}")
+            raise _bad(name, f"{name} of {', '.join(allowed)}")
         return allowed[text.lower()]
 
     return read
@@ -141,15 +247,10 @@ def _text(_: str, text: str) -> str:
 
 def _file(name: str, text: str) -> str:
     if not os.access(text, os.R_OK):
-        raise _RefusedError(f"with {name} {text!r}", f"a file that can be read as {name}")
+        raise _bad(name, f"a file that can be read as {name}")
     return text
 
 
-_SCHEMES: Final[Mapping[str, tuple[type, Callable[[SplitResult], dict[str, Any]]]]] = {
-    "redis": (Connection, _network),
-    "rediss": (TLSConnection, _network),
-    "unix": (UnixDomainSocketConnection, _unix),
-}
 _OPTIONS: Final[Mapping[str, Callable[[str, str], object]]] = {
     "client_name": _text,
     "db": _number,
@@ -173,4 +274,16 @@ _TLS_OPTIONS: Final[Mapping[str, Callable[[str, str], object]]] = {
     "ssl_certfile": _file,
     "ssl_check_hostname": _words({"true": True, "1": True, "false": False, "0": False}),
     "ssl_keyfile": _file,
+}
+_SENTINEL_OPTIONS: Final[Mapping[str, Callable[[str, str], object]]] = {
+    f"sentinel_{name}": _text for name in _CREDENTIALS
+}
+_SCHEMES: Final[Mapping[str, _Read]] = {
+    "redis": _server(Connection, _network),
+    "rediss": _server(TLSConnection, _network),
+    "unix": _server(UnixDomainSocketConnection, _unix),
+    "redis+sentinel": _sentinel(tls=False),
+    "rediss+sentinel": _sentinel(tls=True),
+    "redis+cluster": _cluster(tls=False),
+    "rediss+cluster": _cluster(tls=True),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 from weakref import WeakSet
@@ -44,6 +45,7 @@ class Connector:
         settings: of the server's session, in place of the target's where both speak.
         connect_timeout_seconds: how long an attempt may take; for SQLite, a lock be waited for.
         prepared_statements: whether statements may be kept on the server.
+        writes: whether SQLite's file may be written, and made where it is missing.
     """
 
     def __init__(
@@ -53,11 +55,14 @@ class Connector:
         settings: Mapping[str, str],
         connect_timeout_seconds: float,
         prepared_statements: bool,
+        writes: bool = False,
     ) -> None:
         self._target = target
         self._settings: Final = {**target.settings, **settings}
         self._timeout: Final = connect_timeout_seconds
         self._prepared: Final = prepared_statements
+        self._writes: Final = writes
+        self._numbers: Final = count(1)
         self._open: Final[WeakSet[Any]] = WeakSet()
         self._threads: Final[WeakSet[Thread]] = WeakSet()
 
@@ -70,12 +75,18 @@ class Connector:
     def arguments(self) -> dict[str, Any]:
         """What SQLAlchemy hands on when it connects."""
         arguments: dict[str, Any] = {"async_creator_fn": self._connect}
-        if self._target.driver == "asyncpg" and not self._prepared:
+        if self._target.driver == "asyncpg" and self._prepared:
+            # Only a statement with a name stays on the server: others are read anew each time.
+            arguments["prepared_statement_name_func"] = self._next_name
+        elif self._target.driver == "asyncpg":
             arguments |= {
                 "prepared_statement_cache_size": 0,
                 "prepared_statement_name_func": str,  # the unnamed statement
             }
         return arguments
+
+    def _next_name(self) -> str:
+        return f"tasker_health_{next(self._numbers)}"
 
     def terminate(self) -> None:
         """End every connection that is still open, without a word to the server."""
@@ -107,7 +118,7 @@ class Connector:
             case "asyncpg":
                 raw = await asyncpg.connect(**self._asyncpg())
             case "psycopg":
-                raw = await _psycopg_connect(**self._psycopg())
+                raw = await _psycopg_connect(self._psycopg(), self._zone)
             case _:
                 raw = await self._sqlite()
         self._open.add(raw)
@@ -119,8 +130,8 @@ class Connector:
             "dsn": f"postgresql://?{urlencode(target.tls)}" if target.tls else None,
             "host": [host for host, _ in target.hosts] or None,
             "port": [port for _, port in target.hosts] or None,
-            "user": target.user or None,
-            "password": target.password or None,
+            "user": target.user.reveal() or None,
+            "password": target.password.reveal() or None,
             "database": target.database or None,
             "timeout": self._timeout,
             "target_session_attrs": target.target_session_attrs or None,
@@ -132,12 +143,14 @@ class Connector:
     def _psycopg(self) -> dict[str, Any]:
         target = self._target
         settings = {**self._settings}
+        if self._zone:
+            del settings["timezone"]
         arguments = {
             **target.tls,
             "host": ",".join(host for host, _ in target.hosts),
             "port": ",".join(str(port) for _, port in target.hosts),
-            "user": target.user,
-            "password": target.password,
+            "user": target.user.reveal(),
+            "password": target.password.reveal(),
             "dbname": target.database,
             "application_name": settings.pop("application_name", ""),
             "target_session_attrs": target.target_session_attrs,
@@ -147,15 +160,24 @@ class Connector:
         given = {name: value for name, value in arguments.items() if value}
         return given if self._prepared else {**given, "prepare_threshold": None}
 
+    @property
+    def _zone(self) -> str:
+        """The zone that is told after connecting: a pooler takes no options from libpq.
+
+        It keeps the zone for each client, as it does an application's name.
+        """
+        return "" if self._prepared else self._settings.get("timezone", "")
+
     async def _sqlite(self) -> aiosqlite.Connection:
-        # Never made anew, and never written: a missing file is an error to be told.
-        place = f"file:{quote(self._target.database)}?mode=rw"
+        # Tasker's is never made anew, and never written: a missing file is an error to be told.
+        place = f"file:{quote(self._target.database)}?mode={'rwc' if self._writes else 'rw'}"
         raw = aiosqlite.connect(place, uri=True, timeout=self._timeout)
         raw._thread.daemon = True  # noqa: SLF001  as SQLAlchemy does it; no other way
         self._open.add(raw)  # before anything can be cancelled
         self._threads.add(raw._thread)  # noqa: SLF001  as above
         await raw
-        await raw.execute("PRAGMA query_only = ON")
+        if not self._writes:
+            await raw.execute("PRAGMA query_only = ON")
         return raw
 
 
@@ -189,10 +211,19 @@ def terminate(raw: Any) -> None:
             raw.pgconn.finish()
 
 
-async def _psycopg_connect(**arguments: Any) -> Any:
+async def _psycopg_connect(arguments: Mapping[str, Any], zone: str) -> Any:
     from psycopg import AsyncConnection  # noqa: PLC0415  an extra, loaded where it is chosen
 
-    return await AsyncConnection.connect(**arguments)
+    raw = await AsyncConnection.connect(**arguments)
+    if zone:
+        try:
+            await raw.set_autocommit(True)
+            await raw.execute("SELECT set_config('timezone', %s, false)", [zone])
+            await raw.set_autocommit(False)
+        except BaseException:
+            terminate(raw)
+            raise
+    return raw
 
 
 def _escaped(value: str) -> str:

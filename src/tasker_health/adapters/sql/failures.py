@@ -49,11 +49,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 _STATES: Final[Mapping[str, Reason]] = {
     "25006": Reason.READ_ONLY,
+    "26000": Reason.POOLER,
     "3D000": Reason.AUTH,
     "3F000": Reason.PENDING,
     "40P01": Reason.LOCKED,
     "42501": Reason.FORBIDDEN,
     "42703": Reason.PENDING,
+    "42P05": Reason.POOLER,
     "42P01": Reason.PENDING,
     "53100": Reason.DISK_FULL,
     "53200": Reason.OUT_OF_MEMORY,
@@ -66,6 +68,8 @@ _STATES: Final[Mapping[str, Reason]] = {
 }
 _CLASSES: Final[Mapping[str, Reason]] = {"08": Reason.RECOVERING, "28": Reason.AUTH}
 _CANNOT_CONNECT_NOW: Final = "57P03"
+_POOLERS_WORDS: Final = "unsupported startup parameter"
+"""What pgbouncer says to a setting that it could not keep for a client."""
 
 
 def _by_state(error: BaseException) -> Reason | None:
@@ -75,6 +79,8 @@ def _by_state(error: BaseException) -> Reason | None:
     if state == _CANNOT_CONNECT_NOW:
         # One code for coming up, going down and mending; only the words tell them apart.
         return Reason.STARTING if "start" in str(error) else Reason.RECOVERING
+    if _POOLERS_WORDS in str(error):  # a protocol violation, by its code
+        return Reason.POOLER
     return _STATES.get(state) or _CLASSES.get(state[:2])
 
 
@@ -131,6 +137,7 @@ _WORDS: Final = tuple(
     (re.compile(words, re.IGNORECASE), reason)
     for words, reason in (
         (r"no such (table|column)", Reason.PENDING),
+        (_POOLERS_WORDS, Reason.POOLER),
         (r"too many (clients|connections)|remaining connection slots", Reason.TOO_MANY_CONNECTIONS),
         (r"database system is starting up", Reason.STARTING),
         (r"in recovery mode|is shutting down|not yet accepting", Reason.RECOVERING),

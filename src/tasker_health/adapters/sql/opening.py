@@ -8,14 +8,15 @@ server is told to give up before we do. Nothing connects here: the first use doe
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.pool import NullPool
 
 from tasker_health.adapters.sql.drivers import Connector, is_closed
+from tasker_health.adapters.sql.pool import WatchedPool
 from tasker_health.adapters.sql.probe import SqlDatabaseProbe
 from tasker_health.adapters.sql.tasker import SqlTasker
 from tasker_health.adapters.sql.url import DatabaseTarget, parse_database_url
@@ -26,9 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tasker_health.domain.database import DatabaseExpectations
+    from tasker_health.domain.diagnosis import PoolState
     from tasker_health.domain.ports import Clock
 
-__all__ = ["APPLICATION_NAME", "Database", "DatabaseOptions", "open_database"]
+__all__ = [
+    "APPLICATION_NAME",
+    "Database",
+    "DatabaseOptions",
+    "close_engine",
+    "open_database",
+    "replace_if_closed",
+    "server_limits",
+    "session_name",
+]
 
 APPLICATION_NAME: Final = "tasker-health"
 _CHECKS_SHARE: Final = 0.7
@@ -85,8 +96,10 @@ class Database:
         clock: Clock,
         connect_timeout_seconds: float,
         statement_timeout_seconds: float,
+        prepared_statements: bool,
     ) -> None:
         self.fingerprint: Final = target.fingerprint
+        self.prepared_statements: Final = prepared_statements
         self.engine, probe_engine = engines
         self._connectors: Final = connectors
         self.tasker: Final = SqlTasker(
@@ -102,19 +115,28 @@ class Database:
             connect_timeout_seconds=connect_timeout_seconds,
         )
 
+    def pool(self) -> PoolState:
+        """Tell how the status path's pool is; asks nobody."""
+        return cast("WatchedPool", self.engine.pool).state()
+
     async def aclose(self) -> None:
         """Close every connection: with a farewell if the server listens, without one if not."""
         await self.probe.aclose()
-        disposing = asyncio.ensure_future(self.engine.dispose())
-        try:
-            await asyncio.wait({disposing}, timeout=_CLOSE_SECONDS)
-        finally:
-            for connector in self._connectors:
-                connector.terminate()
-            disposing.cancel()
+        await close_engine(self.engine, *self._connectors)
+
+
+async def close_engine(engine: AsyncEngine, *connectors: Connector) -> None:
+    """Close an engine, whose server may be silent, and all that the connectors opened."""
+    disposing = asyncio.ensure_future(engine.dispose())
+    try:
         await asyncio.wait({disposing}, timeout=_CLOSE_SECONDS)
-        for connector in self._connectors:
-            await connector.settle()
+    finally:
+        for connector in connectors:
+            connector.terminate()
+        disposing.cancel()
+    await asyncio.wait({disposing}, timeout=_CLOSE_SECONDS)
+    for connector in connectors:
+        await connector.settle()
 
 
 def open_database(
@@ -152,6 +174,7 @@ def open_database(
         clock=clock,
         connect_timeout_seconds=timeout,
         statement_timeout_seconds=options.measurement_timeout_seconds * _SERVER_SHARE,
+        prepared_statements=prepared,
     )
 
 
@@ -159,13 +182,13 @@ def _pooled(connector: Connector, target: DatabaseTarget, options: DatabaseOptio
     engine = create_async_engine(
         connector.url,
         connect_args=connector.arguments,
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=WatchedPool,
         pool_size=_first(options.pool_size, target.pool_size, 2),
         max_overflow=0,
         pool_timeout=_first(options.checkout_timeout_seconds, target.checkout_timeout_seconds, 5.0),
         hide_parameters=True,
     )
-    event.listen(engine.sync_engine, "checkout", _replace_if_closed)
+    event.listen(engine.sync_engine, "checkout", replace_if_closed)
     return engine
 
 
@@ -180,7 +203,7 @@ def _single(connector: Connector) -> AsyncEngine:
     )
 
 
-def _replace_if_closed(connection: Any, *_: object) -> None:
+def replace_if_closed(connection: Any, *_: object) -> None:
     """Have the pool replace a connection that the server ended while it lay there.
 
     Costs nothing, where a ping would cost a round trip.
@@ -192,27 +215,31 @@ def _replace_if_closed(connection: Any, *_: object) -> None:
 def _status_settings(
     target: DatabaseTarget, options: DatabaseOptions, *, pooler: bool
 ) -> Mapping[str, str]:
-    limits = _limits(options.measurement_timeout_seconds)
-    return _named(target) if pooler else {**_named(target), **limits, **_READ_ONLY}
+    limits = server_limits(options.measurement_timeout_seconds)
+    return session_name(target) if pooler else {**session_name(target), **limits, **_READ_ONLY}
 
 
 def _probe_settings(
     target: DatabaseTarget, options: DatabaseOptions, *, pooler: bool
 ) -> Mapping[str, str]:
     """Tell the probe's settings; not read-only, for it must see what Tasker would get."""
-    return _named(target) if pooler else {**_named(target), **_limits(_probe_seconds(options))}
+    return (
+        session_name(target)
+        if pooler
+        else {**session_name(target), **server_limits(_probe_seconds(options))}
+    )
 
 
 _READ_ONLY: Final = {"default_transaction_read_only": "on"}
 
 
-def _named(target: DatabaseTarget) -> Mapping[str, str]:
+def session_name(target: DatabaseTarget) -> Mapping[str, str]:
     """Give what even a pooler takes: a name, and the zone in which times are compared."""
     name = target.settings.get("application_name", APPLICATION_NAME)
     return {"application_name": name, "timezone": "UTC"}
 
 
-def _limits(seconds: float) -> Mapping[str, str]:
+def server_limits(seconds: float) -> Mapping[str, str]:
     """Have the server give up first: waiting for a lock, then the statement, then we."""
     statement = max(2, int(seconds * _SERVER_SHARE * 1000))
     lock = max(1, statement * 3 // 4)
