@@ -54,6 +54,8 @@ __all__ = [
 
 STATUS_FIELD: Final = b'"total_tasks"'
 """Stands in every status report and in nothing else."""
+METRICS_FIELD: Final = b"\ntasker_total_tasks "
+"""Stands in all metrics of a Tasker that was measured, and in nothing else."""
 
 TIMEOUT_SECONDS: Final = 0.01
 _LONG_SECONDS: Final = 60.0
@@ -120,24 +122,30 @@ def _holder(*permissions: str) -> Principal:
     return Principal(name="x", permissions=frozenset(map(Permission.parse, permissions)))
 
 
-DESK: Final[Mapping[str, tuple[object, bool]]] = {
-    "known": (_holder(), False),
-    "permitted": (_holder("tasker.health_status:index"), True),
-    "admin": (Principal(name="x", tasker_admin=True), True),
-    "other": (_holder("tasker.metrics:index", "tasker.task:index"), False),
-    "near": (_holder("tasker.health_status:show", "tasker.health_statuses:index"), False),
-    "asynchronous": (_Odd(permission=True, waits=True), True),
-    "asynchronous-no": (_Odd(permission=False, waits=True), False),
-    "one": (_Odd(admin=1, permission=1), False),
-    "yes": (_Odd(admin="yes", permission="yes"), False),
-    "none": (_Odd(admin=None, permission=None), False),
-    "equal": (_Odd(admin=_EqualToAll(), permission=_EqualToAll()), False),
-    "raises": (_Odd(permission=RuntimeError("no")), False),
-    "raises-admin": (_Odd(admin=RuntimeError("no"), permission=True), False),
-    "hangs": (_Odd(permission="hang", waits=True), False),
-    "bare-admin": (_AdminWithoutPermissions(), False),
+_NEITHER: Final = frozenset[str]()
+_BOTH: Final = frozenset({"status", "metrics"})
+
+DESK: Final[Mapping[str, tuple[object, frozenset[str]]]] = {
+    "known": (_holder(), _NEITHER),
+    "permitted": (_holder("tasker.health_status:index"), frozenset({"status"})),
+    "scraper": (_holder("tasker.metrics:index"), frozenset({"metrics"})),
+    "both": (_holder("tasker.metrics:index", "tasker.health_status:index"), _BOTH),
+    "admin": (Principal(name="x", tasker_admin=True), _BOTH),
+    "other": (_holder("tasker.analytics:index", "tasker.task:index"), _NEITHER),
+    "near": (_holder("tasker.health_status:show", "tasker.health_statuses:index"), _NEITHER),
+    "near-metrics": (_holder("tasker.metrics:show", "tasker.metric:index"), _NEITHER),
+    "asynchronous": (_Odd(permission=True, waits=True), _BOTH),
+    "asynchronous-no": (_Odd(permission=False, waits=True), _NEITHER),
+    "one": (_Odd(admin=1, permission=1), _NEITHER),
+    "yes": (_Odd(admin="yes", permission="yes"), _NEITHER),
+    "none": (_Odd(admin=None, permission=None), _NEITHER),
+    "equal": (_Odd(admin=_EqualToAll(), permission=_EqualToAll()), _NEITHER),
+    "raises": (_Odd(permission=RuntimeError("no")), _NEITHER),
+    "raises-admin": (_Odd(admin=RuntimeError("no"), permission=True), _NEITHER),
+    "hangs": (_Odd(permission="hang", waits=True), _NEITHER),
+    "bare-admin": (_AdminWithoutPermissions(), _NEITHER),
 }
-"""Whom the desk knows, by token, and whether the shipped coordinator lets them pass."""
+"""Whom the desk knows, by token, and to what the shipped coordinator lets them pass."""
 
 _SLOW_USERS: Final = {"hangs"}
 
@@ -276,8 +284,8 @@ class Expected:
 
     Args:
         code: the status code.
-        granted: whether the caller may have the status.
-        numbers: whether the status stands in the body.
+        granted: whether the caller may have what was asked for.
+        numbers: whether Tasker's numbers stand in the body.
     """
 
     code: int
@@ -300,9 +308,14 @@ _METHODS: Final = (
     *("POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "get", "GETS", "BREW", ""),
 )
 _CHECKS: Final = ("database", "migrations", "configuration", "cache")
-_ENDPOINTS: Final = (*("status",) * 10, "ready", "ready", "live", "ready/database", "ready/nothing")
+_PLACES: Final = (
+    *("health/status",) * 8,
+    *("metrics",) * 5,
+    *("health/ready", "health/ready", "health/live"),
+    *("health/ready/database", "health/ready/nothing", "health/metrics"),
+)
 _TOKENS: Final = (
-    *("known", "permitted", "admin") * 4,
+    *("known", "permitted", "scraper", "admin") * 4,
     *(token for token in DESK if token not in _SLOW_USERS),
 )
 _FORGED: Final = (
@@ -336,9 +349,14 @@ _FORGED: Final = (
     ("Cache-Control", "only-if-cached"),
     ("Accept", "*/*"),
     ("Accept", "application/json"),
+    ("Accept", "text/plain"),
+    ("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5,*/*;q=0.1"),
     ("Accept", "image/png"),
 )
-_UNMEETABLE: Final = "image/png"
+_UNMEETABLE: Final = {
+    "status": {"image/png", "text/plain"},
+    "metrics": {"image/png", "application/json"},
+}
 _QUERIES: Final = (
     *("",) * 8,
     "_method=DELETE",
@@ -422,7 +440,7 @@ def _mutations(rng: random.Random, path: str) -> str:
             f"/tasker{path}",
             f"{path}{path}",
             path.replace("/", "/../", 1),
-            path.replace("status", "\u017ftatus"),
+            path.replace("status", "\u017ftatus").replace("metrics", "metric\u017f"),
             path.replace("s", "%c5%bf"),
             f"http://localhost{path}",
             "",
@@ -433,7 +451,7 @@ def _mutations(rng: random.Random, path: str) -> str:
 
 
 def _target(rng: random.Random, deployment: Deployment) -> str:
-    path = f"{deployment.prefix}/health/{rng.choice(_ENDPOINTS)}"
+    path = f"{deployment.prefix}/{rng.choice(_PLACES)}"
     if deployment.mount and rng.random() < 0.9:
         path = f"{deployment.mount}{path}"
     return path if rng.random() < 0.6 else _mutations(rng, path)
@@ -526,10 +544,12 @@ def expected(case: Case) -> Expected:  # noqa: PLR0911  the table, row by row
         return Expected(405)
     if endpoint == "live" or (endpoint == "ready" and case.query not in _DETAIL_QUERIES):
         return Expected(200)
-    if endpoint != "status":
+    if endpoint not in ("status", "metrics"):
         return _expected_detail(case)
-    if _UNMEETABLE in case.every("accept"):
+    if _UNMEETABLE[endpoint].intersection(case.every("accept")):
         return Expected(406)
+    if endpoint == "metrics":
+        return _expected_metrics(case)
     if case.query in _BAD_QUERIES:
         return Expected(400)
     refusal = _refusal(case)
@@ -538,6 +558,14 @@ def expected(case: Case) -> Expected:  # noqa: PLR0911  the table, row by row
     everybody = not case.deployment.required and not case.deployment.enabled
     if everybody and "*" in case.every("if-none-match") and case.method != "OPTIONS":
         return Expected(304, granted=True)
+    return Expected(200, granted=True, numbers=case.method == "GET")
+
+
+def _expected_metrics(case: Case) -> Expected:
+    """Say what a scraper must get: never a 5xx, which it would take for a dead target."""
+    refusal = _refusal(case, "metrics")
+    if refusal is not None:
+        return Expected(403 if refusal == 503 else refusal)
     return Expected(200, granted=True, numbers=case.method == "GET")
 
 
@@ -572,6 +600,8 @@ def _endpoint(case: Case) -> str | None:
     if segments[: len(before)] != before:
         return None
     rest = segments[len(before) :]
+    if rest in (["metrics"], ["metrics", ""]):
+        return "metrics"
     if len(rest) > 2 and rest[-1] == "":
         rest = rest[:-1]
     if rest[:2] == ["health", "ready"] and len(rest) == 3 and rest[2] in _CHECKS:
@@ -584,8 +614,8 @@ def _decoded(target: str) -> str:
     return unquote_to_bytes(target).decode("utf-8", "replace")
 
 
-def _refusal(case: Case) -> int | None:
-    """Give the code that denies, by the table; None for whoever may see the status."""
+def _refusal(case: Case, what: str = "status") -> int | None:
+    """Give the code that denies, by the table; None for whoever may see it."""
     deployment = case.deployment
     if not deployment.required and not deployment.enabled:
         return None
@@ -599,7 +629,7 @@ def _refusal(case: Case) -> int | None:
     if not deployment.enabled:
         return None
     may = (
-        DESK[identity][1]
+        what in DESK[identity][1]
         if deployment.coordinator == "shipped"
         else deployment.coordinator == "true"
     )
@@ -621,12 +651,13 @@ def _identity(case: Case) -> str:
 
 def wrong(case: Case, told: Expected, seen: Seen) -> str:
     """Compare; the empty string where all is right, else what is wrong."""
-    shown = STATUS_FIELD in seen.body or "etag" in seen.headers
+    numbers = STATUS_FIELD in seen.body or METRICS_FIELD in seen.body
+    shown = numbers or "etag" in seen.headers
     if (shown or (_guarded(case) and seen.code in range(200, 400))) and not told.granted:
         return "wrong grant"
     if seen.code != told.code:
         return "wrong denial" if told.granted else "wrong code"
-    if (STATUS_FIELD in seen.body) is not told.numbers:
+    if numbers is not told.numbers:
         return "wrong denial" if told.numbers else "wrong grant"
     return _wrong_headers(case, told, seen)
 
@@ -699,6 +730,8 @@ def health(deployment: Deployment, *, timeout_seconds: float | None = None) -> I
             health=HealthSettings(
                 status_requires_authentication=deployment.required,
                 readiness_timeout_seconds=_LONG_SECONDS,
+                status_timeout_seconds=_LONG_SECONDS,
+                status_patience_seconds=_LONG_SECONDS,
             ),
             auth=AuthSettings(
                 authorization_enabled=deployment.enabled,

@@ -12,7 +12,7 @@ _POOL: Final = """
 import os, signal, socket, sys
 from tasker_health.entrypoints.workers import WorkerPool
 
-def work(listener, number):
+def work(listener, number, place):
     {work}
 
 with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -225,6 +225,20 @@ async def test_a_caller_that_has_the_report_gets_304() -> None:
     assert (await ask(endpoints, "status", if_none_match='"x"')).status == 200
 
 
+async def test_in_its_last_second_a_report_is_sent_whole() -> None:
+    """A 304 that may be kept for no time makes some caches keep the old one for as long again."""
+    health = InMemoryHealth()
+    endpoints = HealthEndpoints(health.service)
+    tag = headers(await ask(endpoints, "status"))["etag"]
+    health.clock.advance(13.5)
+    assert (await ask(endpoints, "status", if_none_match=tag)).status == 304
+    health.clock.advance(1)
+    last = await ask(endpoints, "status", if_none_match=tag)
+
+    assert (last.status, headers(last)["etag"]) == (200, tag)
+    assert "max-age=0," in headers(last)["cache-control"]
+
+
 async def test_a_new_report_has_a_new_tag() -> None:
     """What the caller has is sent anew once it was measured anew."""
     health = InMemoryHealth()
@@ -520,7 +534,9 @@ async def test_whatever_is_sent_is_answered(path: str, method: str, query: str) 
 def test_a_prefix_stands_before_every_path(prefix: str) -> None:
     """Each endpoint stands at its path under the prefix, with and without a slash."""
     assert paths(prefix) == {
-        f"{prefix}/health/{name}{slash}": name for name in ENDPOINTS for slash in ("", "/")
+        **{f"{prefix}/health/{name}{slash}": name for name in ENDPOINTS for slash in ("", "/")},
+        f"{prefix}/metrics": "metrics",
+        f"{prefix}/metrics/": "metrics",
     }
 
 

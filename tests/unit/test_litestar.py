@@ -16,7 +16,7 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 from litestar.middleware.base import DefineMiddleware
 
 from tasker_health.domain.checks import HealthCheck
-from tasker_health.domain.permissions import STATUS_INDEX, Principal
+from tasker_health.domain.permissions import METRICS_INDEX, STATUS_INDEX, Principal
 from tasker_health.domain.settings import AuthSettings, HealthSettings, Settings
 from tasker_health.entrypoints.asgi import HealthApp
 from tasker_health.entrypoints.litestar import TaskerHealthPlugin, documented
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 PATHS = (
-    *("live", "ready", "status", "live/", "status/", "ready/"),
-    *("ready/database", "ready/cache", "ready/database/", "ready/payments"),
+    *("health/live", "health/ready", "health/status", "metrics"),
+    *("health/live/", "health/ready/", "health/status/", "metrics/"),
+    *("health/ready/database", "health/ready/cache", "health/ready/database/"),
+    "health/ready/payments",
 )
 ACCEPTS = (
     *("", "*/*", "application/json", "image/png", "nonsense"),
-    *("text/plain", "application/health+json"),
+    *("text/plain", "application/health+json", "application/openmetrics-text"),
 )
 QUERIES = (
     *("", "?fail_on=unhealthy", "?fail_on=degraded", "?fail_on=x", "?x=%ff"),
@@ -90,7 +92,7 @@ class ByName:
     async def authenticate(self, credentials: Credentials) -> User | None:
         """Look at the header."""
         name = credentials.headers.get("x-name", "")
-        permissions = frozenset({STATUS_INDEX}) if name == "alice" else frozenset()
+        permissions = frozenset({STATUS_INDEX, METRICS_INDEX}) if name == "alice" else frozenset()
         return Principal(name=name, permissions=permissions) if name else None
 
 
@@ -136,7 +138,7 @@ async def same_answers(short: httpx.AsyncClient, long: httpx.AsyncClient) -> Non
 
     collect()
     for method, path, query, accept, known, name in seen:
-        url = f"/tasker/health/{path}{query}"
+        url = f"/tasker/{path}{query}"
         headers = {"accept": accept, **({"if-none-match": known} if known else {}), "x-name": name}
         one = await short.request(method, url, headers=headers)
         other = await long.request(method, url, headers=headers)

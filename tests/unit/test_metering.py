@@ -12,10 +12,11 @@ from tasker_health.domain.errors import (
     StatusUnavailableError,
     UnauthenticatedError,
 )
-from tasker_health.domain.metering import StatusSource
+from tasker_health.domain.metering import Counts, StatusSource
 from tasker_health.domain.permissions import METRICS_INDEX, STATUS_INDEX, Credentials, Principal
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.settings import AuthSettings, HealthSettings, Settings
+from tasker_health.testing.doubles import RecordingMeter
 from tasker_health.testing.services import InMemoryHealth
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +92,18 @@ async def test_metrics_know_the_last_readiness_and_a_drain() -> None:
     readiness = (await health.service.metrics()).readiness
     assert readiness is not None
     assert readiness.reason is Reason.DRAINING
+
+
+async def test_metrics_have_what_the_meter_counted() -> None:
+    """The sums are the meter's own, passed on as they are."""
+    sums = Counts(answers={}, joined=3, assessments={}, checks={}, measurements={}, failures={})
+
+    class Summing(RecordingMeter):
+        def counts(self) -> Counts:  # type: ignore[override]  # the double has none
+            return sums
+
+    health = InMemoryHealth(meter=Summing())
+    assert (await health.service.metrics()).counts is sums
 
 
 async def test_metrics_have_no_report_rather_than_an_error() -> None:

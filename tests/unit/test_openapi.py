@@ -42,7 +42,7 @@ async def test_every_endpoint_and_method_is_described() -> None:
     document = await described(documented(InMemoryHealth().service))
 
     assert {path: sorted(methods) for path, methods in document["paths"].items()} == {
-        f"/tasker/health/{name}": ["get", "head", "options"] for name in DOCUMENTED
+        f"/tasker/{name}": ["get", "head", "options"] for name in DOCUMENTED
     }
 
 
@@ -58,7 +58,7 @@ async def test_codes_forms_and_headers_are_described() -> None:
     document = await described(documented(InMemoryHealth().service))
 
     for name, endpoint in DOCUMENTED.items():
-        get = document["paths"][f"/tasker/health/{name}"]["get"]
+        get = document["paths"][f"/tasker/{name}"]["get"]
         assert set(get["responses"]) == {str(code) for code in endpoint.outcomes}
         for code, outcome in endpoint.outcomes.items():
             told = get["responses"][str(code)]
@@ -112,7 +112,7 @@ async def test_a_hosts_own_description_has_the_endpoints() -> None:
     app = Litestar(plugins=[TaskerHealthPlugin(InMemoryHealth().service)], logging_config=None)
     paths = app.openapi_schema.to_schema()["paths"]
 
-    assert set(paths) == {f"/tasker/health/{name}" for name in DOCUMENTED}
+    assert set(paths) == {f"/tasker/{name}" for name in DOCUMENTED}
 
 
 class Everybody:
@@ -169,7 +169,7 @@ async def test_what_is_sent_is_as_described(
         transport=httpx.ASGITransport(app), base_url="http://health"
     ) as client:
         for name in DOCUMENTED:
-            path = f"/tasker/health/{name}"
+            path = f"/tasker/{name}"
             for check, method in product(("database", "nonsense"), ("GET", "HEAD", "OPTIONS")):
                 url = path.format(check=check)
                 answer = await client.request(method, url, headers=sent, params=query)
@@ -183,7 +183,7 @@ async def test_another_method_is_refused_as_described(name: str) -> None:
     """What other methods get is the 405 that GET's description has."""
     app = documented(InMemoryHealth().service)
     schema = schemathesis.openapi.from_dict(await described(app))
-    path = f"/tasker/health/{name}"
+    path = f"/tasker/{name}"
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://health"
     ) as client:

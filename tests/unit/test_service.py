@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.unit.status_bench import Source, turns
 
+from tasker_health.adapters.auth import PermissionCoordinator
 from tasker_health.domain.checks import CheckResult, CheckStatus, HealthCheck
 from tasker_health.domain.database import DatabaseExpectations, Generation
 from tasker_health.domain.errors import (
@@ -15,6 +17,7 @@ from tasker_health.domain.errors import (
     UnauthenticatedError,
 )
 from tasker_health.domain.permissions import STATUS_INDEX, Credentials, Permission, Principal
+from tasker_health.domain.readiness import ReadinessReport
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.service import HealthService
 from tasker_health.domain.settings import AuthSettings, HealthSettings, Settings
@@ -74,10 +77,11 @@ async def test_without_a_cache_there_is_no_cache_check() -> None:
         clock=memory.clock,
         journal=memory.journal,
         authenticator=HostUser(),
-        coordinator=memory.service._access._coordinator,
+        coordinator=PermissionCoordinator,
     )
     assert [check.name for check in (await bare.ready()).checks][-1] == "configuration"
     assert (await bare.status()).cached is False
+    assert (await bare.metrics()).counts is None, "nor are there counts without a meter"
     await bare.aclose()
 
 
@@ -172,3 +176,34 @@ async def test_leaving_the_service_leaves_nothing_under_way() -> None:
             response_time_ms=report.checks[-1].response_time_ms,
         )
     assert asyncio.all_tasks() == before
+
+
+async def test_leaving_in_the_middle_ends_what_others_wait_for() -> None:
+    """A run of the checks and a measurement that are under way are cut short."""
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    memory, source = InMemoryHealth(), Source()
+    source.let_go.clear()
+    service = HealthService(
+        tasker=source,
+        probe=memory.probe,
+        clock=memory.clock,
+        journal=memory.journal,
+        authenticator=HostUser(),
+        coordinator=PermissionCoordinator,
+        checks=[HealthCheck.single("slow", hang)],
+        settings=Settings(
+            health=HealthSettings(readiness_timeout_seconds=60, status_timeout_seconds=60)
+        ),
+    )
+    before = asyncio.all_tasks()
+    callers = [asyncio.create_task(service.ready()), asyncio.create_task(service.status())]
+    await turns()
+    await service.aclose()
+    await turns()
+    assert asyncio.all_tasks() == before
+    ready, status = await asyncio.gather(*callers, return_exceptions=True)
+    assert isinstance(ready, ReadinessReport)
+    assert isinstance(status, StatusUnavailableError)

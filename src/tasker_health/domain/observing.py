@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from tasker_health.domain.metering import Counts
 from tasker_health.domain.readiness import ReadinessReport
 from tasker_health.domain.status import StatusAnswer
 
@@ -21,8 +22,10 @@ class Observation:
         status: the best report there is; None when there is none, not even a stale one.
         readiness: how the checks came out when they were last asked; None when nobody
             asked yet.
+        counts: how answers came about; None where nobody counts.
     """
 
     at: datetime
     status: StatusAnswer | None = None
     readiness: ReadinessReport | None = None
+    counts: Counts | None = None

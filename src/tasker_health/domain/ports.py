@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from tasker_health.domain.alerting import Incident
     from tasker_health.domain.database import DatabaseFacts
     from tasker_health.domain.events import Changed
-    from tasker_health.domain.metering import StatusSource
+    from tasker_health.domain.metering import Counts, StatusSource
     from tasker_health.domain.observing import Observation
     from tasker_health.domain.permissions import Credentials, Permission
     from tasker_health.domain.readiness import ReadinessReport
@@ -35,8 +36,10 @@ __all__ = [
     "Clock",
     "Coordinator",
     "DatabaseProbe",
+    "IncidentStore",
     "Journal",
     "Meter",
+    "Notifier",
     "StatusCache",
     "Tasker",
     "TaskerView",
@@ -198,6 +201,10 @@ class Meter(Protocol):
         """Note that a request shared a measurement that was under way."""
         ...
 
+    def counts(self) -> Counts | None:
+        """Tell what was counted; None of a meter that keeps nothing itself."""
+        ...
+
 
 class Watcher(Protocol):
     """Somebody who is told how things are, without anybody asking: a sink, an alert."""
@@ -214,4 +221,54 @@ class Watcher(Protocol):
 
     async def look(self, observation: Observation) -> None:
         """Take what is known. Any exception says that this look came to nothing."""
+        ...
+
+
+class Notifier(Protocol):
+    """Somebody who is told of incidents: a pager, a receiver of webhooks."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, in the log and among those who were told; always the same."""
+        ...
+
+    async def notify(self, incident: Incident) -> None:
+        """Tell of the incident's phase. When this returns, the receiver has taken it.
+
+        Told twice of the same, a receiver can know by the incident's key and revision.
+
+        Raises:
+            DeliveryError: the receiver did not take it, and when to try again.
+        """
+        ...
+
+
+class IncidentStore(Protocol):
+    """What all processes that watch one Tasker remember of its incidents.
+
+    Each method makes one attempt and raises
+    :class:`~tasker_health.domain.errors.CacheError` when the store did not answer.
+    """
+
+    async def claim(self, holder: str, seconds: float) -> bool:
+        """Be, or stay, the one who tells; for so many seconds from now, > 0.
+
+        At most one holder has the claim at any moment, by one clock for all.
+        """
+        ...
+
+    async def release(self, holder: str) -> None:
+        """Give the claim up, if it is this holder's, so that another can have it at once."""
+        ...
+
+    async def load(self) -> Sequence[Incident]:
+        """Give back what was saved last, exactly; nothing where nothing readable is."""
+        ...
+
+    async def save(self, holder: str, incidents: Sequence[Incident]) -> bool:
+        """Remember these in place of all others, if the holder has the claim, in one step.
+
+        Returns:
+            Whether it had; if not, nothing was changed.
+        """
         ...

@@ -10,6 +10,7 @@ from tasker_health.domain.checks import HealthCheck
 from tasker_health.domain.coordination import coordinator_of
 from tasker_health.domain.database import DATABASE_CHECKS, judge
 from tasker_health.domain.measuring import Measurer
+from tasker_health.domain.metering import Unmetered
 from tasker_health.domain.observing import Observation
 from tasker_health.domain.permissions import ANONYMOUS, METRICS_INDEX, STATUS_INDEX
 from tasker_health.domain.readiness import LivenessReport, Readiness, selected
@@ -39,7 +40,11 @@ if TYPE_CHECKING:
     from tasker_health.domain.readiness import ReadinessReport
     from tasker_health.domain.status import StatusAnswer
 
-__all__ = ["HealthService"]
+__all__ = ["CHECKS", "HealthService"]
+
+_CACHE: Final = "cache"
+CHECKS: Final = (*DATABASE_CHECKS, _CACHE)
+"""What readiness asks about by itself; an embedder's checks come after."""
 
 
 class HealthService:
@@ -84,6 +89,7 @@ class HealthService:
         self.settings: Final = settings
         self.journal: Final = journal
         self._clock = clock
+        self._meter: Final = meter or Unmetered()
         self._access: Final = Access(
             authenticator, coordinator_of(coordinator), journal=journal, settings=settings
         )
@@ -188,7 +194,12 @@ class HealthService:
 
     async def _observe(self, patience_seconds: float) -> Observation:
         status = await self._reporter.glance(patience_seconds=patience_seconds)
-        return Observation(at=self._clock.now(), status=status, readiness=self._readiness.last)
+        return Observation(
+            at=self._clock.now(),
+            status=status,
+            readiness=self._readiness.last,
+            counts=self._meter.counts(),
+        )
 
     def start(self) -> None:
         """Begin to tell the watchers, on the running event loop; they end with the service."""
@@ -225,4 +236,4 @@ def _cache_check(shared: SharedReports) -> HealthCheck:
     async def ask() -> Sequence[CheckResult]:
         return (shared.check(),)
 
-    return HealthCheck(names=("cache",), probe=ask, critical=False)
+    return HealthCheck(names=(_CACHE,), probe=ask, critical=False)

@@ -34,7 +34,7 @@ class HealthApp:
     Args:
         service: what answers; or what opens it as the application starts and closes it as
             it stops; or an entrance shared with another door.
-        prefix: what stands before ``/health`` in every path; an entrance has its own.
+        prefix: what stands before ``/health`` and ``/metrics``; an entrance has its own.
         fallback: gets every other path and every other kind of connection; None for 404.
     """
 

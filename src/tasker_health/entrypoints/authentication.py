@@ -1,4 +1,4 @@
-"""Who tells who is asking: the authenticator that the settings name.
+"""Who tells who is asking, and who may: the authenticator and coordinator of the settings.
 
 Nobody, unless a file of API tokens, keys for JSON Web Tokens or both are named, or a class
 of the user's own. Security that is asked for and cannot be had is refused at the start: a
@@ -12,7 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tasker_health.adapters.auth import AnonymousAuthenticator, load_authenticator
+from tasker_health.adapters.auth import (
+    AnonymousAuthenticator,
+    PermissionCoordinator,
+    load_authenticator,
+    load_coordinator,
+)
 from tasker_health.adapters.auth.chain import ChainedAuthenticator
 from tasker_health.adapters.auth.claims import ClaimRules
 from tasker_health.adapters.auth.watched_file import WatchedFile
@@ -23,10 +28,11 @@ if TYPE_CHECKING:
 
     from tasker_health.adapters.auth.chain import Link
     from tasker_health.adapters.auth.jwt import JwtAuthenticator
-    from tasker_health.domain.ports import Authenticator, Clock
+    from tasker_health.domain.coordination import BaseCoordinator
+    from tasker_health.domain.ports import Authenticator, Clock, Coordinator
     from tasker_health.entrypoints.options import Configuration
 
-__all__ = ["build_authenticator", "knows_nobody"]
+__all__ = ["build_authenticator", "knows_nobody", "named_coordinator"]
 
 _KEYS: Final = ("jwt_key_file", "jwt_jwks_file")
 _FILES: Final = ("tokens_file", *_KEYS)
@@ -56,6 +62,19 @@ def build_authenticator(
         allowed = f"false, unless one of {ways} lets somebody be recognised"
         raise _refused(configuration, "status_requires_authentication", "true", allowed)
     return made
+
+
+def named_coordinator(configuration: Configuration) -> Coordinator | type[BaseCoordinator]:
+    """Load the coordinator that the settings name; the shipped one where they name none.
+
+    Raises:
+        ConfigurationError: it cannot be had.
+    """
+    path = configuration.settings.auth.authorization_coordinator_class
+    origin = configuration.origin("authorization_coordinator_class")
+    if not path:
+        return PermissionCoordinator
+    return load_coordinator(path, setting=origin.written, source=origin.place)
 
 
 def knows_nobody(made: Authenticator) -> bool:

@@ -1,19 +1,20 @@
 """The commands, but for ``check``, which starts without any of this (``check.py``).
 
 A command reads the settings, does its one thing, and turns what a user did wrong into one
-line on standard error and exit code 2. What a command needs is imported when it runs.
+line on standard error and exit code 2. Most stand in a module of their own, which is
+imported when its command is asked for; what a command needs, when it runs.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from tasker_health.domain.errors import ConfigurationError
-from tasker_health.entrypoints import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,16 @@ __all__ = ["main"]
 _BAD_INPUT: Final = 2
 _HOST: Final = "127.0.0.1"
 _PORT: Final = 8000
+
+_ELSEWHERE: Final = {
+    "alert": "alert_command:commands",
+    "config": "config_command:commands",
+    "doctor": "doctor_command:command",
+    "metrics": "metrics_command:command",
+    "status": "status_command:command",
+    "token": "tokens:commands",
+}
+"""Commands by name: the module beside this one that holds each, and what it is called there."""
 
 _host = click.option(
     "--host", default=_HOST, show_default=True, metavar="ADDRESS", help="Where to listen."
@@ -63,7 +74,24 @@ def _help_of(error: click.UsageError) -> str:
     return f"{path} --help"
 
 
-@click.group(no_args_is_help=False)
+class _Commands(click.Group):
+    """The commands of this module, and those that stand elsewhere."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name them all, in order."""
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find one, loading its module."""
+        place = _ELSEWHERE.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(import_module(f"tasker_health.entrypoints.{module}"), name)
+        return command
+
+
+@click.group(cls=_Commands, no_args_is_help=False)
 @click.version_option(package_name="tasker-health", prog_name="tasker-health")
 def _commands() -> None:
     """Health, readiness and status of a Tasker workflow engine.
@@ -141,14 +169,11 @@ def check() -> int:
     return check_main([])
 
 
-_commands.add_command(tokens.commands)
-
-
 def _announce(host: str, port: int, prefix: str) -> None:
     """Say where we answer, once we do."""
     shown = f"[{host}]" if ":" in host else host
-    base = f"http://{shown}:{port}{prefix}/health"
+    base = f"http://{shown}:{port}{prefix}"
     click.echo("tasker-health answers on")
-    for name in ("ready", "live", "status"):
-        click.echo(f"  {base}/{name}")
-    click.echo(f"Try: curl -i {base}/status")
+    for path in ("health/ready", "health/live", "health/status", "metrics"):
+        click.echo(f"  {base}/{path}")
+    click.echo(f"Try: curl -i {base}/health/status")

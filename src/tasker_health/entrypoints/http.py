@@ -1,4 +1,4 @@
-"""Request in, response out: every code and header of the three endpoints, in one place.
+"""Request in, response out: every code and header of the endpoints, in one place.
 
 ========  =====================================  ==========================================
 endpoint  code                                   when
@@ -12,6 +12,9 @@ status    200                                    there is a report
           304                                    an open report that the caller has already
           400 | 406                              bad ``fail_on`` | only other media types
           401 | 403 | 503                        who asks is not known, may not, cannot be told
+metrics   200                                    always to who may: what is not known is absent
+          406                                    only other media types
+          401 | 403                              who asks is not known | may not, or cannot be told
 all       405                                    a method other than GET, HEAD and OPTIONS
 any else  404                                    the path is not exactly one of ours
 ========  =====================================  ==========================================
@@ -23,13 +26,16 @@ Readiness is told in the form that ``Accept`` prefers, JSON where that cannot be
 ``?verbose`` or ``?exclude=NAME``, or of one check alone at ``ready/NAME``, it is told to
 those who may see the status, from the report that everybody shares.
 
+Metrics are never a 5xx, which would say that the target is gone: whatever breaks, they tell
+that there is nothing to tell. They are never kept, and a scrape never runs a check.
+
 Paths are compared as they were sent, so that ``//``, ``%2F``, dot segments and other cases
 are no paths of ours. No header that would override the method is looked at.
 
-Whatever goes wrong unexpectedly becomes a 503 here, never a 500, and a line in the
+Whatever else goes wrong unexpectedly becomes a 503 here, never a 500, and a line in the
 journal. Sockets, frameworks and ASGI are left out on purpose.
 
-Source: guide, *Health Endpoints*; RFC 9110 and 9111; RFC 9457.
+Source: guide, *Health Endpoints* and *Prometheus Metrics*; RFC 9110 and 9111; RFC 9457.
 """
 
 from __future__ import annotations
@@ -57,6 +63,7 @@ from tasker_health.domain.events import Changed
 from tasker_health.domain.permissions import ANONYMOUS, Credentials
 from tasker_health.domain.readiness import LivenessReport, ReadinessReport
 from tasker_health.domain.reasons import Reason
+from tasker_health.entrypoints.exposing import WrittenMetrics
 from tasker_health.entrypoints.messages import (
     ALLOW,
     METHODS,
@@ -69,12 +76,13 @@ from tasker_health.entrypoints.messages import (
     document,
     for_method,
     json,
+    no_metrics,
     not_found,
     problem,
     unavailable,
 )
 from tasker_health.entrypoints.queries import BadFieldError, detail, fail_on, shown
-from tasker_health.formats import documents, health_json, text
+from tasker_health.formats import documents, health_json, openmetrics, text
 from tasker_health.formats.negotiation import choose
 
 if TYPE_CHECKING:
@@ -88,6 +96,7 @@ if TYPE_CHECKING:
 __all__ = ["ENDPOINTS", "HealthEndpoints", "paths"]
 
 ENDPOINTS: Final = ("ready", "live", "status")
+"""Those under ``/health``."""
 
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", re.ASCII)
 _PRIVATE: Final = (b"cache-control", b"private, no-store")
@@ -106,6 +115,9 @@ _ACCESS: Final[Mapping[type[AccessError], tuple[int, str, Headers]]] = {
 def paths(prefix: str) -> Mapping[str, str]:
     """Tell which endpoint stands at which path; a trailing slash makes no difference.
 
+    Args:
+        prefix: what stands before ``/health`` and ``/metrics``.
+
     Raises:
         ConfigurationError: the prefix is no path.
     """
@@ -113,15 +125,18 @@ def paths(prefix: str) -> Mapping[str, str]:
         raise ConfigurationError(
             "prefix", repr(prefix), "'' or segments like '/tasker', none ending in a slash"
         )
-    return {f"{prefix}/health/{name}{slash}": name for name in ENDPOINTS for slash in ("", "/")}
+    places = {**{f"health/{name}": name for name in ENDPOINTS}, "metrics": "metrics"}
+    return {
+        f"{prefix}/{place}{slash}": name for place, name in places.items() for slash in ("", "/")
+    }
 
 
 class HealthEndpoints:
-    """The three endpoints over a service.
+    """The endpoints over a service.
 
     Args:
         service: what answers.
-        prefix: what stands before ``/health`` in every path.
+        prefix: what stands before ``/health`` and ``/metrics`` in every path.
     """
 
     def __init__(self, service: HealthService, prefix: str = "/tasker") -> None:
@@ -130,6 +145,7 @@ class HealthEndpoints:
             "ready": self._ready,
             "live": self._live,
             "status": self._status,
+            "metrics": self._metrics,
         }
         self._routes: Final[Mapping[str, tuple[str, _Answer]]] = {
             **{path: (name, answers[name]) for path, name in paths(prefix).items()},
@@ -144,6 +160,7 @@ class HealthEndpoints:
         self._ready_report: ReadinessReport | None = None
         self._ready_responses: dict[str, Response] = {}
         self._written = _WrittenStatus()
+        self._written_metrics = WrittenMetrics()
         self._period: Final = math.ceil(service.settings.health.cache_duration_seconds)
         self._open_body = b""
         self._open_age_and_left = (0, 0)
@@ -198,8 +215,7 @@ class HealthEndpoints:
             return problem(400, str(bad), self._vary)
         except AccessError as error:
             return _denied(error, self._service.challenges)
-        kept = (NO_STORE,) if self._service.status_is_open else (_PRIVATE, _VARY)
-        return _readiness(report, form, kept, verbose=asked.verbose)
+        return _readiness(report, form, self._kept, verbose=asked.verbose)
 
     def _shared(self, report: ReadinessReport, form: str) -> Response:
         """Write the report that everybody gets, once in each form."""
@@ -227,6 +243,25 @@ class HealthEndpoints:
             )
         return self._told(request, answer, failing)
 
+    async def _metrics(self, request: Request) -> Response:
+        form = choose(request.headers.get("accept", ""), openmetrics.FORMS)
+        if form is None:
+            types = " and ".join(openmetrics.FORMS)
+            return problem(406, f"The media types of this path are {types}.")
+        try:
+            observation = await self._service.metrics(self._credentials(request))
+        except AccessUnavailableError as error:
+            return problem(403, _ACCESS[type(error)][1], (_VARY,))
+        except AccessError as error:
+            return _denied(error, self._service.challenges)
+        body = self._written_metrics.of(observation, form)
+        return document(200, openmetrics.content_type(form), body, *self._kept)
+
+    @property
+    def _kept(self) -> Headers:
+        """Who may keep what is for those who may see it: nobody, in either case."""
+        return (NO_STORE,) if self._service.status_is_open else (_PRIVATE, _VARY)
+
     def _credentials(self, request: Request) -> Credentials:
         if self._service.status_is_open:
             return ANONYMOUS
@@ -239,7 +274,8 @@ class HealthEndpoints:
         if not self._service.status_is_open:
             return json(200, body, _PRIVATE, _VARY)
         age, left = self._age_and_left(answer.report)
-        if _has_it(request, etag):
+        # NGINX that is told "the same, for 0 s" keeps it for as long as it was told first.
+        if left > 0 and _has_it(request, etag):
             return Response(
                 304, (*_caching(age, left, self._period), (b"etag", etag), NO_SNIFF), b""
             )
@@ -278,6 +314,8 @@ class HealthEndpoints:
             return json(200, documents.live(LivenessReport(at=at)), NO_STORE)
         if name == "ready":
             return _readiness(ReadinessReport(ready=False, checks=(), at=at, reason=Reason.FAILED))
+        if name == "metrics":
+            return no_metrics(self._kept)
         return problem(503, "The report failed.", (RETRY, *self._vary), Reason.FAILED)
 
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from tasker_health.domain.service import HealthService
 from tasker_health.entrypoints.http import HealthEndpoints, paths
-from tasker_health.entrypoints.messages import METHODS, Request, Response, not_found, unavailable
+from tasker_health.entrypoints.messages import (
+    METHODS,
+    Request,
+    Response,
+    for_method,
+    no_metrics,
+    not_found,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +37,7 @@ class Entrance:
 
     Args:
         service: a service, which whoever made it closes; or what opens one.
-        prefix: what stands before ``/health`` in every path.
+        prefix: what stands before ``/health`` and ``/metrics`` in every path.
 
     Raises:
         ConfigurationError: the prefix is no path.
@@ -70,8 +78,10 @@ class Entrance:
         """Answer a request; while there is no service, say so."""
         if self.endpoints is not None:
             return await self.endpoints.answer(request)
-        known = request.path in self.paths and request.method in METHODS
-        return unavailable() if known else not_found(request.method)
+        name = self.paths.get(request.path)
+        if name is None or request.method not in METHODS:
+            return not_found(request.method)
+        return for_method(request.method, no_metrics()) if name == "metrics" else unavailable()
 
 
 Source = HealthService | Opener | Entrance

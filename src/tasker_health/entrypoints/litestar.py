@@ -63,18 +63,18 @@ __all__ = ["TaskerHealthPlugin", "documented"]
 
 _REFUSED: Final = "There is nothing at this path, or not by this method."
 _NOT_MODIFIED: Final = 304
-_NEVER_ASKED: Final = frozenset({"ready", "live"})
+_NEVER_ASKED: Final = frozenset({"health/ready", "health/live"})
 """Those who may not be asked who they are (guide, *Authentication Configuration*)."""
 _OTHER_METHODS: Final = [method for method in HttpMethod if method.value not in METHODS]
 
 
 class TaskerHealthPlugin(InitPlugin):
-    """Adds the three endpoints to an application.
+    """Adds the endpoints to an application.
 
     Args:
         service: what answers; or what opens it as the application starts and closes it as
             it stops; or an entrance shared with another door.
-        prefix: what stands before ``/health`` in every path; an entrance has its own.
+        prefix: what stands before ``/health`` and ``/metrics``; an entrance has its own.
 
     Raises:
         ConfigurationError: the prefix is no path.
@@ -106,11 +106,11 @@ class TaskerHealthPlugin(InitPlugin):
                 raise NotFoundException
             return _rendered(await self._entrance.answer(asked))
 
-        slug = "_".join(re.findall(r"\w+", name))
+        slug = "_".join(re.findall(r"\w+", name.removeprefix("health/")))
 
         def handler(methods: list[HttpMethod], **described: Any) -> HTTPRouteHandler:
             return route(
-                f"{self._entrance.prefix}/health/{name.replace('}', ':str}')}",
+                f"{self._entrance.prefix}/{name.replace('}', ':str}')}",
                 http_method=methods,
                 status_code=200,
                 media_type=MediaType.JSON,
@@ -143,7 +143,7 @@ def documented(service: Source, prefix: str = "/tasker") -> HealthApp:
 
     Args:
         service: as for :class:`TaskerHealthPlugin`.
-        prefix: what stands before ``/health`` in every path, and before ``/openapi.json``.
+        prefix: what stands before ``/health``, ``/metrics`` and ``/openapi.json``.
     """
     shared = entrance(service, prefix)
 

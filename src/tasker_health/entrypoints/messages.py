@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from tasker_health.formats import documents
+from tasker_health.formats import documents, openmetrics
 
 if TYPE_CHECKING:
     from tasker_health.domain.reasons import Reason
@@ -25,6 +25,7 @@ __all__ = [
     "document",
     "for_method",
     "json",
+    "no_metrics",
     "not_found",
     "problem",
     "unavailable",
@@ -105,6 +106,12 @@ def not_found(method: str) -> Response:
     """Say that there is nothing at this path."""
     response = problem(404, "There is nothing at this path.")
     return attrs.evolve(response, body=b"") if method == "HEAD" else response
+
+
+def no_metrics(kept: Headers = (NO_STORE,)) -> Response:
+    """Tell a scraper that there is nothing to tell; a 5xx would say that nobody is there."""
+    form = openmetrics.PROMETHEUS_TEXT
+    return document(200, openmetrics.content_type(form), openmetrics.nothing(form), *kept)
 
 
 def unavailable() -> Response:

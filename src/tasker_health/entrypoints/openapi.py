@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from tasker_health.domain.checks import CheckResult
+from tasker_health.domain.observing import Observation
 from tasker_health.domain.readiness import LivenessReport, ReadinessReport
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.status import (
@@ -29,7 +30,7 @@ from tasker_health.domain.status import (
     Verdict,
     Vitals,
 )
-from tasker_health.formats import documents, health_json, text
+from tasker_health.formats import documents, health_json, openmetrics, text
 
 __all__ = ["DOCUMENTED", "Content", "Documented", "Outcome", "Parameter"]
 
@@ -281,10 +282,32 @@ _STATUS: Final = Documented(
     request_headers={"If-None-Match": Parameter("tags of the reports that the caller has")},
 )
 
+
+def _exposition(form: str) -> Content:
+    known = Observation(at=_AT, readiness=_READY)
+    return Content(str, openmetrics.metrics(known, form, version="1.2.3").decode())
+
+
+_METRICS: Final = Documented(
+    "What is known of Tasker and of this instance, for Prometheus",
+    {
+        200: Outcome(
+            "What is known; what is not has no sample.",
+            {form: _exposition(form) for form in openmetrics.FORMS},
+            _KEPT_BY_NOBODY,
+        ),
+        401: _UNAUTHENTICATED,
+        403: _refusal(403, "The permission is lacking, or it cannot be told who is asking."),
+        405: _OTHER_METHOD,
+        406: _refusal(406, "The caller accepts no media type that there is."),
+    },
+)
+
 DOCUMENTED: Final[Mapping[str, Documented]] = {
-    "ready": _READINESS,
-    "ready/{check}": _ONE_CHECK,
-    "live": _LIVE,
-    "status": _STATUS,
+    "health/ready": _READINESS,
+    "health/ready/{check}": _ONE_CHECK,
+    "health/live": _LIVE,
+    "health/status": _STATUS,
+    "metrics": _METRICS,
 }
-"""The endpoints by their path under the prefix and ``/health/``."""
+"""The endpoints by their path under the prefix."""

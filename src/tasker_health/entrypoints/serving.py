@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
+from tasker_health.adapters.meter import CountingMeter
 from tasker_health.domain.errors import ConfigurationError
+from tasker_health.domain.service import CHECKS
 from tasker_health.entrypoints.server import check, create_app
 from tasker_health.entrypoints.workers import WorkerPool
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from types import FrameType
 
+    from tasker_health.domain.ports import Meter
     from tasker_health.entrypoints.options import Configuration
 
 __all__ = ["Announce", "DrainingServer", "bind", "run_in_loop", "run_server", "serve"]
@@ -132,6 +135,7 @@ async def serve(
     *,
     started: Callable[[], None],
     parent: int | None = None,
+    meter: Meter | None = None,
 ) -> None:
     """Serve until told to stop.
 
@@ -140,8 +144,9 @@ async def serve(
         listener: where; it is closed at the end.
         started: called once, when connections are answered.
         parent: the process to end with; None when there is none.
+        meter: counts how answers come about; None for one of this process's own.
     """
-    app = create_app(configuration)
+    app = create_app(configuration, meter=meter)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -200,14 +205,16 @@ def run_server(
     """
     check(configuration)
     parent = os.getpid() if workers > 1 else None
+    meter = CountingMeter(CHECKS, processes=workers)
 
-    def work(listener: socket.socket, number: int) -> int:
+    def work(listener: socket.socket, number: int, place: int) -> int:
         def say() -> None:
             if number == 0:  # the others answer on the same socket
                 started(host, listener.getsockname()[1], configuration.prefix)
 
-        run_in_loop(serve(configuration, listener, started=say, parent=parent))
+        meter.take(place)
+        run_in_loop(serve(configuration, listener, started=say, parent=parent, meter=meter))
         return 0
 
     with bind(host, port) as listener:
-        return work(listener, 0) if workers == 1 else WorkerPool(work, workers).run(listener)
+        return work(listener, 0, 0) if workers == 1 else WorkerPool(work, workers).run(listener)

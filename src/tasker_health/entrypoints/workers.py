@@ -12,31 +12,36 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
-__all__ = ["WorkerPool"]
+__all__ = ["Work", "WorkerPool"]
 
 _HANDLED: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 _RESPAWN_SECONDS: Final = 1.0
+
+Work = Callable[["socket.socket", int, int], int]
+"""Takes the socket, the worker's number and its place, and gives the exit code. No two
+workers ever have one number, 0 is the first's; one that replaces another has its place,
+below the count."""
 
 
 class WorkerPool:
     """Keeps so many workers alive until it is told to stop.
 
     Args:
-        work: what a worker does with the socket, in a process of its own. It is told its
-            number, 0 for the first, and gives the exit code.
+        work: what a worker does with the socket, in a process of its own, as :data:`Work`.
         count: how many workers, ≥ 1.
     """
 
-    def __init__(self, work: Callable[[socket.socket, int], int], count: int) -> None:
+    def __init__(self, work: Work, count: int) -> None:
         self._work = work
         self._count = count
         self._alive: dict[int, float] = {}
+        self._places: dict[int, int] = {}
         self._lost: list[float] = []
         self._started = 0
         self._stopping = False
@@ -63,11 +68,13 @@ class WorkerPool:
     def _start(self, listener: socket.socket) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork() or self._become_worker(listener)
+        place = min(set(range(self._count)) - set(self._places.values()))
+        pid = os.fork() or self._become_worker(listener, place)
         self._started += 1
+        self._places[pid] = place
         return pid
 
-    def _become_worker(self, listener: socket.socket) -> NoReturn:
+    def _become_worker(self, listener: socket.socket, place: int) -> NoReturn:
         """Work, and leave without cleaning up what is the parent's."""
         code = 1
         try:
@@ -77,7 +84,7 @@ class WorkerPool:
             # listens to it, one that the parent passes on would be lost for good.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-            code = self._work(listener, self._started)
+            code = self._work(listener, self._started, place)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except Exception:  # noqa: BLE001  the process ends here; this is its last word
@@ -112,6 +119,7 @@ class WorkerPool:
             if pid == 0:
                 return
             started = self._alive.pop(pid, None)
+            self._places.pop(pid, None)
             code = os.waitstatus_to_exitcode(status)
             if started is None or self._stopping:
                 continue

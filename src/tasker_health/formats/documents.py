@@ -45,6 +45,7 @@ __all__ = [
     "problem",
     "ready",
     "status",
+    "whole_ms",
 ]
 
 JSON: Final = "application/json"
@@ -243,8 +244,8 @@ def _system_health(verdict: Verdict, counts: SystemHealth) -> SystemHealthDocume
 def _performance(metrics: PerformanceMetrics) -> PerformanceMetricsDocument:
     rate = metrics.retry_success_rate
     return PerformanceMetricsDocument(
-        avg_task_completion_time_ms=_ms(metrics.avg_task_completion_time_ms),
-        avg_step_completion_time_ms=_ms(metrics.avg_step_completion_time_ms),
+        avg_task_completion_time_ms=whole_ms(metrics.avg_task_completion_time_ms),
+        avg_step_completion_time_ms=whole_ms(metrics.avg_step_completion_time_ms),
         retry_success_rate=None if rate is None else round(rate, _PLACES),
         window_seconds=_tidy(metrics.window_seconds),
         excluded_future=metrics.excluded_future,
@@ -263,7 +264,7 @@ def _finding(finding: Finding) -> FindingDocument:
     )
 
 
-def _ms(value: float | None) -> int | None:
+def whole_ms(value: float | None) -> int | None:
     """Round to whole milliseconds; beyond what JSON's readers count exactly, nothing is known."""
     return None if value is None or value > _LARGEST else round(value)
 

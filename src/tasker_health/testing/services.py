@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tasker_health.domain.checks import HealthCheck
     from tasker_health.domain.coordination import BaseCoordinator
-    from tasker_health.domain.ports import Authenticator, Coordinator, Watcher
+    from tasker_health.domain.ports import Authenticator, Coordinator, Meter, Watcher
     from tasker_health.domain.settings import Settings
     from tasker_health.testing.asking import Answer
 
@@ -37,6 +37,7 @@ class InMemoryHealth:
         coordinator: tells who may; the shipped one unless told.
         checks: what readiness asks besides the database and the cache.
         watchers: who is told how things are, once the service is started.
+        meter: counts how answers come about, in place of the one that records it.
 
     Attributes:
         service: the service.
@@ -54,6 +55,7 @@ class InMemoryHealth:
         coordinator: Coordinator | type[BaseCoordinator] | None = None,
         checks: Sequence[HealthCheck] = (),
         watchers: Sequence[Watcher] = (),
+        meter: Meter | None = None,
     ) -> None:
         self.world: Final = world or World(generation=Generation.ENGINE)
         self.clock: Final = ManualClock()
@@ -72,7 +74,7 @@ class InMemoryHealth:
             checks=checks,
             cache=self.cache,
             settings=settings,
-            meter=self.meter,
+            meter=meter or self.meter,
             watchers=watchers,
         )
         self.app: Final = HealthApp(self.service)
