@@ -61,6 +61,53 @@ _CARELESS = {
         """,
         "test_every_handle_sees_the_same",
     ),
+    "a store that lets everybody have the claim": (
+        "IncidentStoreContract",
+        """
+        @pytest.fixture
+        def store(self):
+            class Careless(InMemoryIncidentStore):
+                async def claim(self, holder, seconds): return True
+            return Careless(ManualClock())
+        """,
+        "test_one_holder_at_a_time",
+    ),
+    "a store without a fence": (
+        "IncidentStoreContract",
+        """
+        @pytest.fixture
+        def store(self):
+            class Careless(InMemoryIncidentStore):
+                async def save(self, holder, incidents):
+                    self._incidents = tuple(incidents)
+                    return True
+            return Careless(ManualClock())
+        """,
+        "test_who_never_had_it_saves_nothing",
+    ),
+    "a store that releases for anybody": (
+        "IncidentStoreContract",
+        """
+        @pytest.fixture
+        def store(self):
+            class Careless(InMemoryIncidentStore):
+                async def release(self, holder): self._holder = None
+            return Careless(ManualClock())
+        """,
+        "test_nobody_gives_up_what_another_holds",
+    ),
+    "a store that forgets who was told": (
+        "IncidentStoreContract",
+        """
+        @pytest.fixture
+        def store(self):
+            class Careless(InMemoryIncidentStore):
+                async def load(self):
+                    return [attrs.evolve(one, told=frozenset()) for one in self._incidents]
+            return Careless(ManualClock())
+        """,
+        "test_what_was_saved_comes_back_exactly",
+    ),
     "an authenticator that takes strangers for somebody": (
         "AuthenticatorContract",
         """
@@ -203,6 +250,7 @@ from datetime import datetime
 import attrs
 import pytest
 from tasker_health.adapters.memory.cache import InMemoryStatusCache
+from tasker_health.adapters.memory.incidents import InMemoryIncidentStore
 from tasker_health.adapters.memory.probe import InMemoryDatabaseProbe
 from tasker_health.adapters.memory.tasker import InMemoryTasker
 from tasker_health.domain.coordination import BaseCoordinator
@@ -245,6 +293,7 @@ _TO_OVERRIDE = [
     ("DatabaseProbeContract", "probe"),
     ("DatabaseProbeContract", "empty"),
     ("DatabaseProbeContract", "unreachable"),
+    ("IncidentStoreContract", "store"),
     ("JournalContract", "journal"),
     ("JournalContract", "written"),
     ("StatusCacheContract", "cache"),

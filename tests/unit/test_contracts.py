@@ -14,8 +14,10 @@ from tasker_health.adapters.memory.cache import InMemoryStatusCache
 from tasker_health.adapters.memory.probe import InMemoryDatabaseProbe
 from tasker_health.adapters.memory.tasker import InMemoryTasker
 from tasker_health.adapters.memory.world import World
+from tasker_health.adapters.meter import CountingMeter
 from tasker_health.domain.database import DatabaseFacts, Generation
 from tasker_health.domain.errors import InvalidCredentialsError, SourceError
+from tasker_health.domain.metering import Unmetered
 from tasker_health.domain.permissions import Credentials, Principal
 from tasker_health.domain.reasons import Reason
 from tasker_health.testing import contracts
@@ -26,11 +28,12 @@ from tasker_health.testing.contracts import (
     CoordinatorContract,
     DatabaseProbeContract,
     JournalContract,
+    MeterContract,
     RecognisingAuthenticatorContract,
     StatusCacheContract,
     TaskerContract,
 )
-from tasker_health.testing.doubles import ManualClock, RecordingJournal
+from tasker_health.testing.doubles import ManualClock, RecordingJournal, RecordingMeter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
         Coordinator,
         DatabaseProbe,
         Journal,
+        Meter,
         StatusCache,
         Tasker,
         User,
@@ -235,6 +239,37 @@ class TestRecordingJournal(JournalContract):
         return lambda: "\n".join(str(attrs.astuple(changed)) for changed in journal.changes)
 
 
+class TestCountingMeter(MeterContract):
+    """The meter whose counts a scraper reads."""
+
+    @pytest.fixture
+    def meter(self) -> Meter:
+        """Make one of several processes."""
+        return CountingMeter(["database"], processes=2)
+
+
+class TestRecordingMeter(MeterContract):
+    """The meter that a test reads."""
+
+    keeps_counts = False
+
+    @pytest.fixture
+    def meter(self) -> Meter:
+        """Make one."""
+        return RecordingMeter()
+
+
+class TestUnmetered(MeterContract):
+    """The meter of whoever wants none."""
+
+    keeps_counts = False
+
+    @pytest.fixture
+    def meter(self) -> Meter:
+        """Make one."""
+        return Unmetered()
+
+
 def test_every_suite_is_published() -> None:
     """The names that users subclass are these."""
     assert contracts.__all__ == [
@@ -243,7 +278,9 @@ def test_every_suite_is_published() -> None:
         "CoordinatorClassContract",
         "CoordinatorContract",
         "DatabaseProbeContract",
+        "IncidentStoreContract",
         "JournalContract",
+        "MeterContract",
         "RecognisingAuthenticatorContract",
         "StatusCacheContract",
         "StoredStatusCacheContract",

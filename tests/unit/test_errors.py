@@ -51,6 +51,34 @@ def test_errors_survive_pickling(error: TaskerHealthError) -> None:
     assert str(copy) == str(error)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ConfigurationError("X", "'y'", "a z", "the file"),
+            "X is 'y' (from the file): allowed is a z",
+        ),
+        (ConfigurationError("X", "", "a z"), "X: allowed is a z"),
+        (errors.PermissionFormatError("a"), "'a' is no permission: allowed is 'resource:action'"),
+        (errors.DeliveryError("pager", "answered 503"), "pager answered 503"),
+        (errors.UnknownPermissionError("a:b"), "'a:b' is none of Tasker's permissions"),
+        (
+            CheckSelectionError("x", ("a", "b")),
+            "'x' cannot be selected: allowed is a, b, but not all of them",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_was_wrong_is_told_in_a_line(error: TaskerHealthError, told: str) -> None:
+    """The line names what was given, where that is known, and what is allowed."""
+    assert str(error) == told
+
+
+def test_what_was_not_delivered_may_be_sent_again_at_once() -> None:
+    """A receiver that wants a pause has to say so."""
+    assert errors.DeliveryError("pager", "answered 503").again_in_seconds == 0
+
+
 def test_a_reason_is_all_that_a_source_error_says() -> None:
     """The public text is one word of the closed set; the vendor's is the cause."""
     assert str(SourceError(Reason.TLS)) == "tls"

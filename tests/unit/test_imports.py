@@ -53,7 +53,7 @@ PUBLIC = {
 
 VENDORS = {
     *("sqlalchemy", "asyncpg", "psycopg", "aiosqlite", "redis", "hiredis", "litestar", "uvicorn"),
-    *("msgspec", "click", "structlog", "httpx", "anyio", "starlette"),
+    *("msgspec", "click", "structlog", "prometheus_client", "httpx", "anyio", "starlette"),
 }
 
 

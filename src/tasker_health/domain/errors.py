@@ -15,6 +15,7 @@
     ├── DeadlineError                no answer in the time that was given
     ├── SourceError                  Tasker's database did not answer        503, or stale
     ├── CacheError                   the shared cache did not answer         a miss
+    ├── DeliveryError                a receiver did not take an alert        told again
     └── StatusUnavailableError       no report to be had, not even an old    503
 
 The HTTP codes are told in one table, in ``entrypoints/http.py``; they stand here only to
@@ -34,6 +35,7 @@ __all__ = [
     "CheckSelectionError",
     "ConfigurationError",
     "DeadlineError",
+    "DeliveryError",
     "ForbiddenError",
     "InvalidCredentialsError",
     "PermissionFormatError",
@@ -160,6 +162,25 @@ class CacheError(TaskerHealthError):
     def __str__(self) -> str:
         """Give the public reason."""
         return self.reason.value
+
+
+@attrs.frozen
+class DeliveryError(TaskerHealthError):
+    """A receiver did not take what it was sent.
+
+    Args:
+        receiver: what it is called.
+        told: what came back, as a phrase; nothing secret.
+        again_in_seconds: when it makes sense to send the same again, ≥ 0; ``inf`` for never.
+    """
+
+    receiver: str
+    told: str
+    again_in_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """Name the receiver and what came back."""
+        return f"{self.receiver} {self.told}"
 
 
 @attrs.frozen

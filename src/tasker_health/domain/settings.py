@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from tasker_health.domain.alerting import AlertSettings
 from tasker_health.domain.bounds import number, ratio, seconds, switch, whole
 from tasker_health.domain.database import DatabaseExpectations
 from tasker_health.domain.errors import ConfigurationError
@@ -117,3 +118,4 @@ class Settings:
     auth: AuthSettings = attrs.field(factory=AuthSettings)
     database: DatabaseExpectations = attrs.field(factory=DatabaseExpectations)
     thresholds: Thresholds = attrs.field(factory=Thresholds)
+    alerts: AlertSettings = attrs.field(factory=AlertSettings)

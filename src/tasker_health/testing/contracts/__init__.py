@@ -16,7 +16,10 @@ Hypothesis, and run on asyncio.
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{suites}" for suites in ("access", "base", "cache", "database", "local"))
+    *(
+        f"{__name__}.{suites}"
+        for suites in ("access", "base", "cache", "database", "incidents", "local")
+    )
 )
 
 # After the line above, or a failing promise would not show its values.
@@ -34,7 +37,12 @@ from tasker_health.testing.contracts.database import (  # noqa: E402
     DatabaseProbeContract,
     TaskerContract,
 )
-from tasker_health.testing.contracts.local import ClockContract, JournalContract  # noqa: E402
+from tasker_health.testing.contracts.incidents import IncidentStoreContract  # noqa: E402
+from tasker_health.testing.contracts.local import (  # noqa: E402
+    ClockContract,
+    JournalContract,
+    MeterContract,
+)
 
 __all__ = [
     "AuthenticatorContract",
@@ -42,7 +50,9 @@ __all__ = [
     "CoordinatorClassContract",
     "CoordinatorContract",
     "DatabaseProbeContract",
+    "IncidentStoreContract",
     "JournalContract",
+    "MeterContract",
     "RecognisingAuthenticatorContract",
     "StatusCacheContract",
     "StoredStatusCacheContract",
