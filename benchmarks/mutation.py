@@ -1,4 +1,4 @@
-"""How many small defects the unit tests notice: ``python -m benchmarks.mutation MODULE...``.
+"""How many small defects the unit tests notice: ``python -m benchmarks.mutation [MODULE...]``.
 
 Each run changes one expression of one module in a copy of the source and runs the tests
 that are about it; a change that they do not notice survives. What a change cannot be told
@@ -6,34 +6,62 @@ by is left out: docstrings, annotations, ``__all__``, what is only for type chec
 the wording of sentences.
 
 MODULE is a path below ``src/tasker_health``, a folder or a file, and may be followed by
-``=TEST,TEST`` to name its test files; else the file of the same name in ``tests/unit``.
+``=TEST,TEST`` to name its test files; else those that ``mutation.toml`` tells, else the
+file of the same name in ``tests/unit``. Without any, all of ``FOLDERS`` is changed. The
+exit code is 1 when fewer are noticed than ``LEAST_SHARE``, or when the tests of a module do
+not even pass as it is.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
+import gc
+import importlib
+import multiprocessing
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PACKAGE: Final = ROOT / "src" / "tasker_health"
+PACKAGE: Final = Path("src", "tasker_health")
+FOLDERS: Final = ("domain", "adapters/auth")
 WORKERS: Final = int(os.environ.get("MUTATION_WORKERS", "2"))
-LIMIT_SECONDS: Final = float(os.environ.get("MUTATION_SECONDS", "600"))
-TEST_SECONDS: Final = 20.0
+LIMIT_SECONDS: Final = float(os.environ.get("MUTATION_SECONDS", "7200"))
+MOST_SECONDS: Final = 60.0
+LEAST_SHARE: Final = 0.95
+
+# Imported once, before any test process is forked: to start anew for each change would
+# cost most of the time. What is ours, and what pytest rewrites, is left to each.
+_WARM: Final = (
+    "anyio._backends._asyncio",
+    "hypothesis.stateful",
+    "hypothesis.strategies",
+    "joserfc.jwk",
+    "joserfc.jwt",
+    "msgspec",
+    "structlog",
+)
+_PLUGINS: Final = ("no:cacheprovider", "anyio.pytest_plugin", "_hypothesis_pytestplugin")
+_ENVIRONMENT: Final = {
+    "CI": "1",  # Hypothesis draws the same examples each time, and asserts no speed
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the two that the tests use start much sooner
+    "TASKER_HEALTH_TEST_ACCESS_CASES": "500",
+}
+_FORK: Final = multiprocessing.get_context("fork")
 
 _COMPARED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Eq: ast.NotEq,
@@ -75,17 +103,25 @@ class Mutant:
         return f"{self.module}:{self.line} {self.change}"
 
 
-def mutants(module: Path) -> Iterator[Mutant]:
+def mutants(package: Path, module: Path) -> Iterator[Mutant]:
     """Give every change of a module, each alone."""
-    tree = ast.parse((PACKAGE / module).read_text())
-    targets = [node for node in _executed(tree) if isinstance(node, ast.expr | ast.stmt)]
-    for number, node in enumerate(targets):
-        for change in range(3):
-            changed = copy.deepcopy(tree)
-            twin = [n for n in _executed(changed) if isinstance(n, ast.expr | ast.stmt)][number]
-            what = _change(twin, change)
-            if what:
-                yield Mutant(module, node.lineno, what, ast.unparse(changed))
+    tree = ast.parse((package / module).read_text())
+    for node in list(_executed(tree)):
+        if not isinstance(node, ast.expr | ast.stmt):
+            continue
+        for fields in list(_changes(node)):
+            before = ast.unparse(node)
+            kept = {name: getattr(node, name) for name in fields}
+            _set(node, fields)
+            after = ast.unparse(node)
+            first, second = before.splitlines()[0], after.splitlines()[0]
+            yield Mutant(module, node.lineno, f"{first[:60]} -> {second[:60]}", ast.unparse(tree))
+            _set(node, kept)
+
+
+def _set(node: ast.AST, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(node, name, value)
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
@@ -108,8 +144,10 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_passed_over(node: ast.AST) -> bool:
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "cast":
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in {"cast", "TypeVar"}:
         return True  # for type checkers, and what is cast is seldom more than a name
+    if isinstance(node, ast.keyword) and node.arg == "kw_only":
+        return True  # how a value must be made: the type checker sees to it
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True  # a docstring
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -120,37 +158,32 @@ def _is_passed_over(node: ast.AST) -> bool:
     return "__all__" in names
 
 
-def _change(node: ast.AST, number: int) -> str:
-    """Change a node in place, in one of its ways; the empty string when it has no such way."""
-    before = ast.unparse(node)
-    if number == 0:
-        _change_operator(node)
-    elif number == 1:
-        _change_value(node)
-    elif isinstance(node, ast.If | ast.IfExp | ast.While):
-        node.test = ast.UnaryOp(ast.Not(), node.test)
+def _changes(node: ast.AST) -> Iterator[Mapping[str, Any]]:
+    """Give the ways to change a node, each as the fields that are then other ones."""
+    yield from _changed_operators(node)
+    yield from _changed_values(node)
+    if isinstance(node, ast.If | ast.IfExp | ast.While):
+        yield {"test": ast.UnaryOp(ast.Not(), node.test)}
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await):
-        node.value = ast.Constant(None)  # the call is left out
-    ast.fix_missing_locations(node)
-    after = ast.unparse(node)
-    first, second = before.splitlines()[0], after.splitlines()[0]
-    return f"{first[:60]} -> {second[:60]}" if after != before else ""
+        yield {"value": ast.Constant(None)}  # the call is left out
 
 
-def _change_operator(node: ast.AST) -> None:
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARED:
-        node.ops[0] = _COMPARED[type(node.ops[0])]()
+def _changed_operators(node: ast.AST) -> Iterator[Mapping[str, Any]]:
+    if isinstance(node, ast.Compare):
+        for number, operator in enumerate(node.ops):
+            if type(operator) in _COMPARED:
+                other = _COMPARED[type(operator)]()
+                yield {"ops": [*node.ops[:number], other, *node.ops[number + 1 :]]}
     elif isinstance(node, ast.BoolOp):
-        node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield {"op": ast.Or() if isinstance(node.op, ast.And) else ast.And()}
     elif isinstance(node, ast.BinOp) and type(node.op) in _COUNTED:
-        node.op = _COUNTED[type(node.op)]()
+        yield {"op": _COUNTED[type(node.op)]()}
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        node.op = ast.UAdd()
-        node.operand = ast.Call(ast.Name("bool"), [node.operand], [])
+        yield {"op": ast.UAdd(), "operand": ast.Call(ast.Name("bool"), [node.operand], [])}
     elif isinstance(node, ast.Return) and not _is_false(node.value):
-        node.value = ast.Constant(None)
+        yield {"value": ast.Constant(None)}
     elif isinstance(node, ast.Raise) and node.exc is not None:
-        node.exc, node.cause = ast.Call(ast.Name("ArithmeticError"), [], []), None
+        yield {"exc": ast.Call(ast.Name("ArithmeticError"), [], []), "cause": None}
 
 
 def _is_false(value: ast.expr | None) -> bool:
@@ -158,99 +191,190 @@ def _is_false(value: ast.expr | None) -> bool:
     return value is None or (isinstance(value, ast.Constant) and not value.value)
 
 
-def _change_value(node: ast.AST) -> None:
+def _changed_values(node: ast.AST) -> Iterator[Mapping[str, Any]]:
     if not isinstance(node, ast.Constant):
         return
     if isinstance(node.value, bool):
-        node.value = not node.value
+        yield {"value": not node.value}
     elif isinstance(node.value, int | float):
-        node.value = node.value + 1
+        yield {"value": node.value + 1}
     elif isinstance(node.value, str) and node.value and " " not in node.value:
-        node.value = f"X{node.value}"
+        yield {"value": f"X{node.value}"}
 
 
-def survives(mutant: Mutant, tests: Sequence[str], copied: Path) -> bool:
-    """Tell whether the tests pass with the change."""
-    place = copied / "src" / "tasker_health" / mutant.module
-    original = place.read_text()
-    place.write_text(mutant.text)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{copied / 'src'}{os.pathsep}{copied}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "TASKER_HEALTH_TEST_ACCESS_CASES": "500",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the two that the tests use start much sooner
-    }
-    plugins = ("no:cacheprovider", "anyio.pytest_plugin", "_hypothesis_pytestplugin")
-    words = ["-x", "-q", *(word for plugin in plugins for word in ("-p", plugin)), *tests]
-    try:
-        code = subprocess.run(  # noqa: S603  our own tests
-            [sys.executable, "-m", "pytest", *words],
-            cwd=copied,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=TEST_SECONDS,
-            check=False,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        place.write_text(original)
-    return code == 0
+def _copy(source: Path, target: Path) -> None:
+    """Copy what the tests need, so that whoever edits it meanwhile changes nothing here."""
+    for name in ("src", "tests"):
+        left_out = shutil.ignore_patterns("__pycache__", ".hypothesis")
+        shutil.copytree(source / name, target / name, ignore=left_out)
+    shutil.copy(source / "pyproject.toml", target)
 
 
-def _tests(module: Path) -> list[str]:
-    return [f"tests/unit/test_{module.stem}.py"]
+class _Place:
+    """The source and the tests in a folder of one worker alone, to be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.for_process: Final = os.getppid()
+        self._root: Final = folder
+        self._limits: Final[dict[tuple[str, ...], float | None]] = {}
+
+    def limit_seconds(self, tests: tuple[str, ...]) -> float | None:
+        """Tell how long the tests may take, by how long they do as it is; None if they fail."""
+        if tests not in self._limits:
+            began = time.monotonic()
+            passed = self._passes(tests, MOST_SECONDS, compiled=True)
+            self._limits[tests] = 5 + 5 * (time.monotonic() - began) if passed else None
+        return self._limits[tests]
+
+    def survives(self, mutant: Mutant, tests: tuple[str, ...]) -> bool:
+        """Tell whether the tests pass with the change."""
+        limit = self.limit_seconds(tests) or MOST_SECONDS
+        place = self._root / PACKAGE / mutant.module
+        original, written = place.read_bytes(), place.stat().st_mtime
+        place.write_text(mutant.text)
+        os.utime(place, (0, 0))  # so that no compiled module is taken for it
+        try:
+            return self._passes(tests, limit)
+        finally:
+            place.write_bytes(original)
+            os.utime(place, (written, written))
+
+    def _passes(
+        self, tests: tuple[str, ...], limit_seconds: float, *, compiled: bool = False
+    ) -> bool:
+        """Run the tests in a process that is forked for it, which may leave what it compiled."""
+        process = _FORK.Process(target=self._test, args=(tests, compiled))
+        process.start()
+        process.join(limit_seconds)
+        if process.exitcode is None and process.pid is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+        return process.exitcode == 0
+
+    def _test(self, tests: Sequence[str], compiled: bool) -> None:  # noqa: FBT001  by a process
+        """Run the test files one by one, each only if those before it passed."""
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(self._root)
+        sys.dont_write_bytecode = not compiled
+        places = [str(self._root / "src"), str(self._root)]
+        os.environ.update(_ENVIRONMENT, PYTHONPATH=os.pathsep.join(places))
+        sys.path[:] = [*places, *(place for place in sys.path if Path(place or ".") != ROOT)]
+        words = ["-x", "-q", *(word for plugin in _PLUGINS for word in ("-p", plugin))]
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        for test in tests:
+            code = pytest.main([*words, test])
+            if code:
+                os._exit(int(code))
+        os._exit(0)
 
 
-def _work(argument: str) -> Iterator[tuple[Mutant, Sequence[str]]]:
-    name, _, told = argument.partition("=")
-    found = PACKAGE / name
-    files = sorted(found.rglob("*.py")) if found.is_dir() else [found]
-    for file in files:
-        module = file.relative_to(PACKAGE)
-        tests = [f"tests/unit/{test}" for test in told.split(",")] if told else _tests(module)
-        if all((ROOT / test).exists() for test in tests):
-            yield from ((mutant, tests) for mutant in mutants(module))
-        else:
-            print(f"{module}: name its tests", flush=True)
+_place: _Place
+
+
+def _begin(folder: Path) -> None:
+    """Set up a worker: all that its test processes have in common."""
+    global _place  # noqa: PLW0603  one a process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent's to stop
+    mine = folder / str(os.getpid())
+    _copy(folder / "as_it_is", mine)
+    _place = _Place(mine)
+    for name in _WARM:
+        importlib.import_module(name)
+    gc.freeze()
+
+
+def _sound(tests: tuple[str, ...]) -> bool:
+    return _place.limit_seconds(tests) is not None
+
+
+def _survives(mutant: Mutant, tests: tuple[str, ...], until: float) -> bool | None:
+    if os.getppid() != _place.for_process:
+        os._exit(1)  # nobody waits for the outcome any more
+    return _place.survives(mutant, tests) if time.monotonic() < until else None
+
+
+def _told() -> dict[str, list[str]]:
+    with Path(__file__).with_suffix(".toml").open("rb") as file:
+        told: dict[str, list[str]] = tomllib.load(file)["tests"]
+    return told
+
+
+def _work(package: Path, argument: str) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Give the modules that an argument names, with the tests of each."""
+    name, _, named = argument.partition("=")
+    found = package / name
+    for file in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
+        module = file.relative_to(package)
+        names = named.split(",") if named else _told().get(str(module), [f"test_{module.stem}.py"])
+        yield module, tuple(f"tests/unit/{test}" for test in names)
+
+
+@attrs.define
+class Score:
+    """How a module came out."""
+
+    found: int = 0
+    tried: int = 0
+    noticed: int = 0
+
+    def __str__(self) -> str:
+        share = self.noticed / self.tried if self.tried else 1.0
+        left = f", {self.found - self.tried} not tried" if self.found > self.tried else ""
+        return f"{self.noticed} of {self.tried} noticed: {share:.1%}{left}"
+
+    def add(self, other: Score) -> None:
+        """Count another's into this one."""
+        self.found += other.found
+        self.tried += other.tried
+        self.noticed += other.noticed
+
+
+def _scored(
+    pool: ProcessPoolExecutor, tried: Sequence[Mutant], tests: tuple[str, ...], until: float
+) -> Score:
+    """Try every change of a module, and tell which survive."""
+    score = Score(len(tried))
+    outcomes = [pool.submit(_survives, mutant, tests, until) for mutant in tried]
+    for mutant, outcome in zip(tried, outcomes, strict=True):
+        lives = outcome.result()
+        score.tried += lives is not None
+        score.noticed += lives is False
+        if lives:
+            print(f"survived: {mutant}", flush=True)
+    return score
+
+
+def _run(pool: ProcessPoolExecutor, package: Path, arguments: Sequence[str]) -> int:
+    until = time.monotonic() + LIMIT_SECONDS
+    total, unsound = Score(), 0
+    for module, tests in [one for name in arguments or FOLDERS for one in _work(package, name)]:
+        tried = list(mutants(package, module))
+        if not tried:
+            continue
+        if not pool.submit(_sound, tests).result():
+            unsound += 1
+            print(f"{module}: its tests fail as it is, or are not there", flush=True)
+            continue
+        score = _scored(pool, tried, tests, until)
+        total.add(score)
+        print(f"{module}: {score}", flush=True)
+    print(f"in total: {total}")
+    return int(unsound > 0 or total.noticed < LEAST_SHARE * total.tried)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run every change of the modules that were named, and tell which survived."""
-    work = [one for argument in arguments for one in _work(argument)]
-    copies: SimpleQueue[Path] = SimpleQueue()
-    until = time.monotonic() + LIMIT_SECONDS
-    survived: list[Mutant] = []
-    tried = 0
-
-    def run(one: tuple[Mutant, Sequence[str]]) -> tuple[Mutant, bool | None]:
-        if time.monotonic() > until:
-            return one[0], None
-        copied = copies.get()
+    with tempfile.TemporaryDirectory(prefix="mutation-") as name:
+        folder = Path(name)
+        _copy(ROOT, folder / "as_it_is")
+        pool = ProcessPoolExecutor(WORKERS, _FORK, _begin, (folder,))
         try:
-            return one[0], survives(*one, copied)
+            return _run(pool, folder / "as_it_is" / PACKAGE, arguments)
         finally:
-            copies.put(copied)
-
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        for number in range(WORKERS):
-            copied = Path(folder) / str(number)
-            shutil.copytree(ROOT / "src", copied / "src")
-            shutil.copytree(ROOT / "tests", copied / "tests")
-            shutil.copy(ROOT / "pyproject.toml", copied)
-            copies.put(copied)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for mutant, lives in pool.map(run, work):
-                tried += lives is not None
-                if lives:
-                    survived.append(mutant)
-                    print(f"survived: {mutant}", flush=True)
-    killed = tried - len(survived)
-    share = killed / tried if tried else 1.0
-    print(f"{tried} of {len(work)} tried, {killed} noticed: {share:.1%}")
-    return 0
+            pool.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":

@@ -241,6 +241,30 @@ async def test_the_log_gets_our_own_words_and_no_others() -> None:
     assert other.journal.changes[-1].detail.startswith("RuntimeError in ")
 
 
+def test_an_authenticator_may_tell_what_it_understands() -> None:
+    """Its challenges are offered; what could not be sent as a header is passed over."""
+    door = Door(required=True, enabled=False)
+    assert door.access.challenges == ('Bearer realm="tasker"',)
+    for told, offered in [
+        (("Basic", "Negotiate"), ("Basic", "Negotiate")),
+        (("Basic", "", "Two\nlines", "Zoë", 7), ("Basic",)),
+        (("Two\nlines",), ('Bearer realm="tasker"',)),
+        (["Basic"], ('Bearer realm="tasker"',)),
+        ("Basic", ('Bearer realm="tasker"',)),
+    ]:
+        vars(door)["challenges"] = told
+        assert door.access.challenges == offered
+
+
+def test_an_authenticator_may_tell_what_is_wrong_with_it() -> None:
+    """A reason of the closed set is passed on; anything else might be a vendor's words."""
+    door = Door(required=True, enabled=False)
+    assert door.access.problem is None
+    for told, passed_on in [(Reason.UNREADABLE, Reason.UNREADABLE), ("it broke", None)]:
+        vars(door)["problem"] = told
+        assert door.access.problem is passed_on
+
+
 def test_an_error_that_was_never_raised_has_a_name_alone() -> None:
     """Where an error comes with no traceback, nothing but its kind is told."""
     assert _described(ValueError("canary")) == "ValueError"

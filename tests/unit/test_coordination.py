@@ -152,6 +152,21 @@ def test_only_the_hook_is_overridden(name: str) -> None:
         type("Mine", (BaseCoordinator,), {name: lambda *_: None})
 
 
+def test_a_subclass_may_have_other_bases_that_look_at_it() -> None:
+    """A mix-in that registers its subclasses is told of coordinators too."""
+    registered: list[type] = []
+
+    class Registering:
+        def __init_subclass__(cls) -> None:
+            super().__init_subclass__()
+            registered.append(cls)
+
+    class Mine(BaseCoordinator, Registering):
+        pass
+
+    assert registered == [Mine]
+
+
 async def test_the_shipped_one_accepts_every_way_of_being_admin() -> None:
     """``tasker_admin`` may be a value, a method or a coroutine; only True from it admits."""
 

@@ -24,7 +24,7 @@ ENGINE, CORE = Generation.ENGINE, Generation.CORE
 def facts(**told: Any) -> DatabaseFacts:
     """Observe a well engine database that differs as told."""
     well: dict[str, Any] = {
-        "round_trip_ms": 1.6,
+        "round_trip_ms": 0,
         "found": frozenset({ENGINE}),
         "generation": ENGINE,
     }
@@ -41,7 +41,7 @@ WELL: dict[str, Reason | None] = {"database": None, "migrations": None, "configu
 
 def test_a_well_database_is_ok_in_the_guides_order() -> None:
     """Three checks, and the time that the round trip took, rounded."""
-    results = judge(facts(), DatabaseExpectations())
+    results = judge(facts(round_trip_ms=1.6), DatabaseExpectations())
     assert tuple(result.name for result in results) == DATABASE_CHECKS
     assert all(result.status is CheckStatus.OK for result in results)
     assert [result.response_time_ms for result in results] == [2, None, None]
@@ -123,6 +123,9 @@ def test_a_standby_is_judged_by_setting(
 ) -> None:
     """A database that takes no writes is an error only where writing is required."""
     assert reasons(facts(writable=writable), require_writable=required)["database"] is reason
+    assert reasons(facts(), require_writable=required) == WELL, "it takes writes unless told"
+    if not required:
+        assert reasons(facts(writable=writable)) == WELL, "nor is it, unless somebody says so"
 
 
 def test_details_name_what_is_wrong_and_stay_short() -> None:
@@ -131,6 +134,10 @@ def test_details_name_what_is_wrong_and_stay_short() -> None:
     (_, migrations, _) = judge(facts(missing=names), DatabaseExpectations())
     assert migrations.detail.startswith("missing: table_00, ")
     assert migrations.detail.endswith("table_09 and 2 more")
+    (_, ten, _) = judge(facts(missing=names[:10]), DatabaseExpectations())
+    assert ten.detail.endswith("table_08, table_09")
+    (_, eleven, _) = judge(facts(missing=names[:11]), DatabaseExpectations())
+    assert eleven.detail.endswith("table_09 and 1 more")
     (_, _, configuration) = judge(facts(), DatabaseExpectations(tasker_schema=CORE))
     assert configuration.detail == "told core, found engine"
 

@@ -197,6 +197,8 @@ async def test_the_names_are_there_before_anything_was_asked() -> None:
 def test_liveness_has_one_way_to_come_out() -> None:
     """A process that can tell is alive."""
     assert LivenessReport(at=AT).alive is True
+    with pytest.raises(TypeError, match="alive"):
+        LivenessReport(at=AT, alive=False)  # type: ignore[call-arg]  # the point of the test
 
 
 async def test_a_good_result_is_reused_for_a_second_at_most() -> None:
@@ -262,21 +264,6 @@ async def test_a_hanging_check_is_an_answer_within_the_budget() -> None:
     await bench.readiness.aclose()
 
 
-async def test_who_waits_is_answered_even_when_the_run_is_not() -> None:
-    """Patience ends before the budget does, with a result for every name."""
-    switch = Switch()
-    bench = Bench(switch, settings=HealthSettings(readiness_timeout_seconds=0.01))
-    never: asyncio.Future[ReadinessReport] = asyncio.get_running_loop().create_future()
-
-    async def hang() -> ReadinessReport:
-        return await never
-
-    bench.readiness._flight.begin(hang)
-    report = await bench.readiness.report()
-    assert [(r.name, r.reason) for r in report.checks] == [("database", Reason.TIMEOUT)]
-    await bench.readiness.aclose()
-
-
 async def test_transitions_are_noted_once() -> None:
     """One line when it turns bad, with the vendor's words; one when it is good again."""
     switch = Switch()
@@ -326,7 +313,21 @@ async def test_draining_is_not_ready_and_asks_nothing() -> None:
     assert (report.ready, report.reason) == (False, Reason.DRAINING)
     assert [check.name for check in report.checks] == ["database"]
     assert switch.asked == 1
-    assert [c.reason for c in bench.journal.about("readiness")] == [None, Reason.DRAINING]
+    assert [(c.before, c.after, c.reason) for c in bench.journal.about("readiness")] == [
+        ("", "ready", None),
+        ("ready", "not ready", Reason.DRAINING),
+    ]
+
+
+async def test_draining_out_of_a_bad_state_is_not_told_as_out_of_a_good_one() -> None:
+    """The log says what the instance really was when it was asked to stop."""
+    switch = Switch()
+    switch.fail()
+    bench = Bench(switch)
+    await bench.ready()
+    bench.readiness.drain()
+    told = bench.journal.about("readiness")[-1]
+    assert (told.before, told.after, told.reason) == ("not ready", "not ready", Reason.DRAINING)
 
 
 async def test_draining_before_anything_was_asked_has_no_checks_to_tell() -> None:

@@ -3,158 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.unit.status_bench import Bench, BrokenCache, Source, turns
 
-from tasker_health.adapters.clock import SystemClock
 from tasker_health.adapters.memory.cache import InMemoryStatusCache
 from tasker_health.domain.errors import CacheError, SourceError, StatusUnavailableError
-from tasker_health.domain.measuring import Measurer
 from tasker_health.domain.reasons import Reason
-from tasker_health.domain.reporting import StatusReporter
-from tasker_health.domain.settings import HealthSettings, Settings
-from tasker_health.domain.sharing import SharedReports
-from tasker_health.domain.status import (
-    Activity,
-    PerformanceMetrics,
-    StatusAnswer,
-    StatusReport,
-    SystemHealth,
-    Verdict,
-    Vitals,
-)
-from tasker_health.testing.doubles import ManualClock, RecordingJournal
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from datetime import datetime
-
-    from tasker_health.domain.ports import StatusCache, TaskerView
+from tasker_health.domain.settings import HealthSettings
+from tasker_health.domain.status import Verdict, Vitals
+from tasker_health.testing.doubles import ManualClock
 
 pytestmark = pytest.mark.anyio
-
-
-PATIENT = HealthSettings(status_timeout_seconds=30, status_patience_seconds=30)
-"""No deadline ends a test on a busy machine; those that are about one set their own."""
-
-
-class Source:
-    """A Tasker with a number of completed tasks; counts how often it is looked at."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-        self.completed = 0
-        self.failing: Exception | None = None
-        self.vitals_told = Vitals(round_trip_ms=1.0)
-        self.looked = asyncio.Event()
-        self.on_look: Callable[[], None] | None = None
-        self.let_go = asyncio.Event()
-        self.let_go.set()
-
-    @asynccontextmanager
-    async def view(self, _: datetime) -> AsyncIterator[TaskerView]:
-        """Open a view, when let go."""
-        self.looks += 1
-        self.looked.set()
-        if self.on_look is not None:
-            self.on_look()
-        await self.let_go.wait()
-        if self.failing is not None:
-            raise self.failing
-        yield self
-
-    async def counts(self) -> SystemHealth:
-        """So many completed tasks, and no other."""
-        return SystemHealth(
-            total_tasks=self.completed,
-            pending_tasks=0,
-            running_tasks=0,
-            completed_tasks=self.completed,
-            failed_tasks=0,
-            blocked_tasks=0,
-            cancelled_tasks=0,
-            retry_queue_size=0,
-        )
-
-    async def performance(self, window_seconds: float) -> PerformanceMetrics:
-        """Nothing is known."""
-        return PerformanceMetrics(window_seconds=window_seconds)
-
-    async def activity(self, _: float) -> Activity:
-        """Nothing happens."""
-        return Activity()
-
-    async def vitals(self) -> Vitals:
-        """As told."""
-        return self.vitals_told
-
-
-class BrokenCache:
-    """A shared cache that fails as told, or hangs."""
-
-    def __init__(self, failing: Exception | None = None) -> None:
-        self.failing = failing
-        self.uses = 0
-
-    async def get(self) -> StatusReport | None:
-        """Fail."""
-        self.uses += 1
-        if self.failing is None:
-            await asyncio.Event().wait()
-        elif isinstance(self.failing, Exception):
-            raise self.failing
-        return None
-
-    async def put(self, _: StatusReport, __: float) -> None:
-        """Fail likewise."""
-        await self.get()
-
-
-class Bench:
-    """One process: its hands, its source, its share of a cache."""
-
-    def __init__(
-        self,
-        source: Source,
-        cache: StatusCache | None = None,
-        *,
-        clock: Any = None,
-        health: HealthSettings | None = None,
-        draw: float = 1.0,
-    ) -> None:
-        self.source = source
-        self.clock = clock or ManualClock()
-        self.journal = RecordingJournal()
-        self.draw = draw
-        settings = Settings(health=health or PATIENT)
-        self.shared = (
-            SharedReports(cache, journal=self.journal, settings=settings.health) if cache else None
-        )
-        self.reporter = StatusReporter(
-            Measurer(source, clock=self.clock, journal=self.journal, settings=settings),
-            self.shared,
-            clock=self.clock,
-            settings=settings.health,
-            draw=lambda: self.draw,
-        )
-
-    async def ask(self) -> StatusAnswer:
-        """Ask once, and let what goes on in the background go on."""
-        answer = await self.reporter.answer()
-        await turns()
-        return answer
-
-    async def tasks(self) -> int:
-        """Ask once and give the number of tasks."""
-        return (await self.ask()).report.snapshot.system_health.total_tasks
-
-
-async def turns() -> None:
-    """Let every ready task run for a while."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def test_the_first_caller_waits_and_the_next_are_served_from_hand() -> None:
@@ -302,57 +162,6 @@ async def test_a_measurement_that_hangs_is_ended() -> None:
     assert (await bench.ask()).cached is False
 
 
-class QuickBench(Bench):
-    """On the machine's own clock, with a short period, so that renewals come by themselves."""
-
-    def __init__(self, source: Source, *, warm: float) -> None:
-        health = HealthSettings(cache_duration_seconds=0.05, status_keep_warm_seconds=warm)
-        super().__init__(source, health=health, clock=SystemClock())
-
-    async def settle(self, looks: int) -> None:
-        """Wait until the source was looked at so often."""
-        async with asyncio.timeout(10):
-            while self.source.looks < looks:
-                self.source.looked.clear()
-                await self.source.looked.wait()
-        await turns()
-
-
-async def test_while_anybody_asks_the_report_is_renewed_in_the_background() -> None:
-    """Who polls finds a fresh report in hand and never waits for one."""
-    bench = QuickBench(Source(), warm=60)
-    assert (await bench.ask()).cached is False
-    for looks in (2, 3, 4):
-        bench.source.completed = looks
-        await bench.settle(looks)
-        answer = await bench.reporter.answer()
-        assert (answer.cached, answer.stale) == (True, False)
-        assert answer.report.snapshot.system_health.total_tasks == looks
-    await bench.reporter.aclose()
-
-
-async def test_when_nobody_asks_nothing_is_measured() -> None:
-    """A process that nobody asks leaves the database alone."""
-    bench = QuickBench(Source(), warm=0)
-    await bench.ask()
-    await asyncio.sleep(0.2)
-    assert bench.source.looks == 1
-
-
-async def test_a_background_renewal_that_fails_is_tried_by_the_next_caller() -> None:
-    """The failure is noted, the old report bridges it, and asking goes on."""
-    bench = QuickBench(Source(), warm=60)
-    await bench.ask()
-    bench.source.failing = SourceError(Reason.REFUSED)
-    await bench.settle(2)
-    await asyncio.sleep(0.06)
-    assert (await bench.ask()).stale
-    bench.source.failing = None
-    await asyncio.sleep(0.5)
-    assert (await bench.ask()).stale is False
-    await bench.reporter.aclose()
-
-
 async def test_two_processes_share_one_measurement() -> None:
     """What one process measured serves the other, as cached."""
     clock, source = ManualClock(), Source()
@@ -406,7 +215,8 @@ async def test_a_broken_cache_is_a_miss(failing: Exception | None, reason: Reaso
     assert cache.uses == 2
     assert bench.shared is not None
     assert bench.shared.check().reason is reason
-    assert [c.reason for c in bench.journal.about("status_cache")] == [reason]
+    (noted,) = bench.journal.about("status_cache")
+    assert (noted.before, noted.after, noted.reason) == ("answering", "failing", reason)
     await bench.reporter.aclose()
 
 
@@ -421,7 +231,8 @@ async def test_a_mended_cache_is_ok_again() -> None:
     bench.clock.advance(15)
     await bench.ask()
     assert bench.shared.check().reason is None
-    assert [c.after for c in bench.journal.about("status_cache")] == ["failing", "answering"]
+    noted = [(c.before, c.after) for c in bench.journal.about("status_cache")]
+    assert noted == [("answering", "failing"), ("failing", "answering")]
 
 
 async def test_nothing_to_keep_is_not_put() -> None:
@@ -436,11 +247,35 @@ async def test_nothing_to_keep_is_not_put() -> None:
     assert cache.uses == 1
 
 
+async def test_what_was_put_is_let_go_of() -> None:
+    """However often a report is shared, nothing is held of the uses that are over."""
+    clock = ManualClock()
+    bench = Bench(Source(), InMemoryStatusCache(clock), clock=clock)
+    await bench.ask()
+    assert bench.shared is not None
+    assert not bench.shared._putting
+
+
+async def test_the_log_is_told_what_the_vendor_said() -> None:
+    """The cause of a classified error is what helps; an error without one speaks for itself."""
+    vendors, ours = RuntimeError("vendor words"), SourceError(Reason.REFUSED)
+    ours.__cause__ = vendors
+    for error in (vendors, ours):
+        bench = Bench(Source(), BrokenCache(error))
+        bench.source.failing = error
+        with pytest.raises(StatusUnavailableError):
+            await bench.ask()
+        for subject in ("status_cache", "status_source"):
+            (noted,) = bench.journal.about(subject)
+            assert noted.detail == "RuntimeError: vendor words"
+
+
 async def test_transitions_of_source_and_verdict_are_noted_once() -> None:
     """One line when the source fails, one when it answers; one when the verdict changes."""
     bench = Bench(Source())
     await bench.ask()
-    for failing in (SourceError(Reason.REFUSED), SourceError(Reason.REFUSED), None):
+    refused = SourceError(Reason.REFUSED)
+    for failing in (refused, refused, SourceError(Reason.TIMEOUT), None):
         bench.source.failing = failing
         bench.clock.advance(15)
         await bench.ask()
@@ -452,6 +287,7 @@ async def test_transitions_of_source_and_verdict_are_noted_once() -> None:
     assert told == [
         ("verdict", "", "healthy"),
         ("status_source", "answering", "failing"),
+        ("status_source", "failing", "failing"),
         ("status_source", "failing", "answering"),
         ("verdict", "healthy", "degraded"),
     ]
@@ -469,19 +305,3 @@ async def test_since_lives_in_the_cache_entry() -> None:
     assert later.verdict is Verdict.DEGRADED
     assert later.findings[0].since == first.snapshot.at
     assert later.snapshot.at > first.snapshot.at
-
-
-async def test_closing_ends_flight_and_puts() -> None:
-    """After closing nothing of the use case is under way."""
-    before = asyncio.all_tasks()
-    bench = Bench(Source(), BrokenCache(), health=HealthSettings(cache_timeout_seconds=0.5))
-    caller = asyncio.create_task(bench.reporter.answer())
-    await asyncio.wait({caller})
-    bench.clock.advance(15)
-    bench.source.let_go.clear()
-    hanging = asyncio.create_task(bench.reporter.answer())
-    await asyncio.sleep(0.02)
-    await bench.reporter.aclose()
-    await asyncio.wait({hanging})
-    await asyncio.sleep(0.01)
-    assert asyncio.all_tasks() == before

@@ -11,7 +11,7 @@ import pytest
 from tasker_health.adapters.clock import SystemClock
 from tasker_health.domain.checks import CheckResult, CheckStatus, HealthCheck
 from tasker_health.domain.errors import ConfigurationError, SourceError
-from tasker_health.domain.reasons import ADVICE, Reason
+from tasker_health.domain.reasons import Reason
 from tasker_health.domain.running import CheckRunner, unanswered
 
 if TYPE_CHECKING:
@@ -251,13 +251,24 @@ async def test_closing_ends_what_is_under_way() -> None:
 @pytest.mark.parametrize("names", [(), ("",), ("Upper",), ("with space",), ("x" * 65,), ("1st",)])
 def test_a_check_has_proper_names(names: tuple[str, ...]) -> None:
     """A name becomes a key of a document and a label of a metric: a short lower-case word."""
-    with pytest.raises(ConfigurationError, match="lower-case"):
+    with pytest.raises(ConfigurationError, match=r"^names is .*lower-case"):
         check(*names, does=well)
+
+
+def test_a_check_is_critical_unless_told_otherwise() -> None:
+    """Whoever adds a check and says no more means that it must be well."""
+    assert HealthCheck(names=("x",), probe=check("x", does=well).probe).critical
+
+
+def test_the_words_of_a_vendor_make_no_other_result() -> None:
+    """What is for the log alone does not tell two results apart."""
+    one, other = (CheckResult.error("x", Reason.DNS, detail=words) for words in ("a", "b"))
+    assert one == other
 
 
 def test_no_name_answers_twice() -> None:
     """Two checks of one name would hide each other."""
-    with pytest.raises(ConfigurationError, match=r"'x'.*each name once"):
+    with pytest.raises(ConfigurationError, match=r"^checks is .*'x'.*each name once"):
         CheckRunner([check("x", does=well), check("x", "y", does=well)], SystemClock())
 
 
@@ -278,8 +289,3 @@ def test_unanswered_tells_time_only_where_it_was_spent() -> None:
     first, second = unanswered(check("a", "b", does=well), Reason.DNS, "told", 7)
     assert (first.response_time_ms, first.detail) == (7, "told")
     assert (second.response_time_ms, second.detail) == (None, "")
-
-
-def test_every_reason_has_advice() -> None:
-    """The log line of a transition can always say what to do."""
-    assert set(ADVICE) == set(Reason)

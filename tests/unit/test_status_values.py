@@ -16,6 +16,7 @@ from tasker_health.domain.status import (
     PerformanceMetrics,
     Rule,
     Snapshot,
+    StatusAnswer,
     StatusReport,
     SystemHealth,
     Verdict,
@@ -81,6 +82,29 @@ def test_nothing_known_is_none() -> None:
     assert metrics.avg_task_completion_time_ms is None
     assert metrics.avg_step_completion_time_ms is None
     assert metrics.retry_success_rate is None
+    assert (metrics.excluded_future, metrics.excluded_negative) == (0, 0)
+    assert attrs.asdict(Activity()) == {
+        "ready_steps": 0,
+        "ready_since": None,
+        "last_transition_at": None,
+        "tasks_failed": 0,
+        "tasks_completed": 0,
+        "blocked_since": None,
+    }
+
+
+def test_the_ends_of_a_range_belong_to_it() -> None:
+    """No time, no share, the whole share and one connection are facts like others."""
+    for rate in (0, 1):
+        metrics = PerformanceMetrics(
+            window_seconds=0.5,
+            avg_task_completion_time_ms=0,
+            avg_step_completion_time_ms=0,
+            retry_success_rate=rate,
+        )
+        assert metrics.retry_success_rate == rate
+    least = Vitals(round_trip_ms=0, client_connections=0, connections_allowed=1)
+    assert least.connections_allowed == 1
 
 
 @pytest.mark.parametrize("name", ["ready_since", "last_transition_at", "blocked_since"])
@@ -144,6 +168,12 @@ def test_a_verdict_is_the_worst_of_its_findings(
             findings=tuple(finding(severity) for severity in severities),
             expires_at=AT,
         )
+
+
+def test_an_answer_is_not_stale_unless_told() -> None:
+    """Stale is the exception, and somebody has to say so."""
+    report = StatusReport(snapshot=snapshot(), verdict=Verdict.HEALTHY, findings=(), expires_at=AT)
+    assert not StatusAnswer(report=report, cached=True).stale
 
 
 def test_verdicts_are_ordered() -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["BaseCoordinator", "Resources", "coordinator_of", "is_true", "takes"]
 
 _NO_CONTEXT: Final[Mapping[str, object]] = MappingProxyType({})
-_HOOK: Final = ("resource", "action", "context")
 _ALLOWED: Final = (
     "a subclass of BaseCoordinator that is made of a user alone, or a coordinator"
     " with 'async def is_authorized(self, user, permission)'"
@@ -124,11 +123,11 @@ def coordinator_of(
         ConfigurationError: it is neither.
     """
     if isinstance(given, type) and issubclass(given, BaseCoordinator):
-        fits = takes(given, "user") and takes(given.is_authorized, "self", *_HOOK)
+        fits = takes(given, 1) and takes(given.is_authorized, 4)  # self and the three
         port: object = _PerUser(given)
     else:
         decide = getattr(given, "is_authorized", None)
-        fits = not isinstance(given, type | BaseCoordinator) and takes(decide, "user", "permission")
+        fits = not isinstance(given, type | BaseCoordinator) and takes(decide, 2)
         port = given
     if not fits:
         named = given.__name__ if isinstance(given, type) else type(given).__name__
@@ -136,12 +135,12 @@ def coordinator_of(
     return cast("Coordinator", port)
 
 
-def takes(called: object, *arguments: str) -> bool:
-    """Tell whether something can be called with just these positional arguments."""
+def takes(called: object, arguments: int) -> bool:
+    """Tell whether something can be called with just so many positional arguments."""
     if not callable(called):
         return False
     try:
-        inspect.signature(called).bind(*arguments)
+        inspect.signature(called).bind(*range(arguments))
     except (TypeError, ValueError):
         return False
     return True

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tasker_health.domain.errors import DeadlineError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Collection, Coroutine
 
-__all__ = ["abandon", "within"]
+__all__ = ["abandon", "end", "within"]
 
 T = TypeVar("T")
 
 _SECOND_CANCEL_SECONDS: Final = 0.25
+_END_SECONDS: Final = 1.0
 
 
 async def within(seconds: float, work: Coroutine[object, object, T]) -> T:
@@ -48,11 +49,19 @@ def abandon(task: asyncio.Task[T]) -> None:
     if task.done():
         return
     task.cancel()
-    again = asyncio.get_running_loop().call_later(_SECOND_CANCEL_SECONDS, task.cancel)
+    asyncio.get_running_loop().call_later(_SECOND_CANCEL_SECONDS, task.cancel)
+    task.add_done_callback(_retrieve)
 
-    def ended(task: asyncio.Task[T]) -> None:
-        again.cancel()
-        if not task.cancelled():
-            task.exception()
 
-    task.add_done_callback(ended)
+async def end(tasks: Collection[asyncio.Task[T]]) -> None:
+    """Cancel tasks and wait until they are gone, but no longer than a second."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_END_SECONDS)
+
+
+def _retrieve(task: asyncio.Task[T]) -> None:
+    """Look at the end, so that a failure nobody waited for is not reported as forgotten."""
+    if not task.cancelled():
+        task.exception()

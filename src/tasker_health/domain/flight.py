@@ -11,6 +11,7 @@ import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from tasker_health.domain.deadline import end
 from tasker_health.domain.errors import DeadlineError
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ class Flight(Generic[T]):
 
     async def aclose(self) -> None:
         """End the computation under way, if any."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=1.0)
+        if self._task is not None:
+            await end({self._task})
 
 
 def _retrieve(task: asyncio.Task[T]) -> None:

@@ -13,7 +13,7 @@ different in every process, so that one renews for all.
 from __future__ import annotations
 
 import math
-from enum import StrEnum
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -30,12 +30,12 @@ __all__ = ["Freshness", "HeldReport", "hold"]
 _LEAST_DRAW: Final = 1e-12
 
 
-class Freshness(StrEnum):
+class Freshness(Enum):
     """What may be done with a report."""
 
-    FRESH = "fresh"
-    STALE = "stale"
-    EXPIRED = "expired"
+    FRESH = auto()
+    STALE = auto()
+    EXPIRED = auto()
 
 
 @attrs.frozen(kw_only=True)

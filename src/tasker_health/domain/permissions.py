@@ -13,6 +13,7 @@ from typing import Final, Self
 import attrs
 
 from tasker_health.domain.errors import PermissionFormatError, UnknownPermissionError
+from tasker_health.domain.secret import SecretMapping
 
 __all__ = [
     "ANONYMOUS",
@@ -113,20 +114,16 @@ class Principal:
         return any(str(held) == permission for held in self.permissions)
 
 
-def _kept(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType(dict(headers))
-
-
 @attrs.frozen(kw_only=True)
 class Credentials:
     """What a caller brought to be recognised by.
 
     Args:
-        headers: the request's headers, names in lower case.
+        headers: the request's headers, names in lower case; printing them shows the names.
         user: whom the host application's own middleware already found, if anybody.
     """
 
-    headers: Mapping[str, str] = attrs.field(factory=dict, converter=_kept, repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, converter=SecretMapping)
     user: object | None = attrs.field(default=None, repr=False)
 
 

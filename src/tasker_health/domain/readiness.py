@@ -186,7 +186,7 @@ class Readiness:
         """Answer ``draining`` from now on."""
         if not self._draining:
             self._draining = True
-            self._note("readiness", "ready", "not ready", Reason.DRAINING)
+            self._note("readiness", _word(self._last), "not ready", Reason.DRAINING)
 
     async def aclose(self) -> None:
         """End what is under way."""

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     DISK_FULL = "disk_full"
     OUT_OF_MEMORY = "out_of_memory"
     LOCKED = "locked"
+    POOLER = "pooler"
     # What stands in the database.
     PENDING = "pending"
     FAILED_MIGRATION = "failed_migration"
@@ -63,6 +64,7 @@ ADVICE: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.DISK_FULL: "the server's disk is full",
         Reason.OUT_OF_MEMORY: "the server is out of memory: raise its limit or let it evict",
         Reason.LOCKED: "another session holds a lock that we waited for",
+        Reason.POOLER: "a pooler that shares sessions is in between: set PREPARED_STATEMENTS=false",
         Reason.PENDING: "tables, columns or migrations are missing: run Tasker's migrations",
         Reason.FAILED_MIGRATION: "a migration stopped half-way: repair it and run it again",
         Reason.FORBIDDEN: "our role may not read Tasker's tables: GRANT SELECT on them",

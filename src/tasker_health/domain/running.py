@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tasker_health.domain.checks import CheckResult, CheckStatus
-from tasker_health.domain.deadline import abandon
+from tasker_health.domain.deadline import abandon, end
 from tasker_health.domain.errors import ConfigurationError, SourceError
 from tasker_health.domain.reasons import Reason
 
@@ -53,11 +53,7 @@ class CheckRunner:
 
     async def aclose(self) -> None:
         """End the checks that are still under way."""
-        left = {task for task in self._asked.values() if not task.done()}
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=1.0)
+        await end(self._asked.values())
 
     async def _ask(self, check: HealthCheck, budget_seconds: float) -> Sequence[CheckResult]:
         deadline = min(budget_seconds, check.timeout_seconds or budget_seconds)

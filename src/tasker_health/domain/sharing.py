@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from tasker_health.domain.checks import CheckResult, CheckStatus
-from tasker_health.domain.deadline import within
+from tasker_health.domain.deadline import end, within
 from tasker_health.domain.errors import CacheError, DeadlineError
 from tasker_health.domain.events import Changed
 from tasker_health.domain.reasons import Reason
@@ -59,10 +59,7 @@ class SharedReports:
 
     async def aclose(self) -> None:
         """End what is under way."""
-        for task in self._putting:
-            task.cancel()
-        if self._putting:
-            await asyncio.wait(self._putting, timeout=1.0)
+        await end(self._putting)
 
     async def _use(self, work: Coroutine[object, object, T]) -> T | None:
         try:

@@ -182,10 +182,7 @@ class Verdict(StrEnum):
     @property
     def severity(self) -> int:
         """0 for healthy, rising."""
-        return _SEVERITY[self]
-
-
-_SEVERITY = {Verdict.HEALTHY: 0, Verdict.DEGRADED: 1, Verdict.UNHEALTHY: 2}
+        return tuple(Verdict).index(self)
 
 
 class Rule(StrEnum):

@@ -13,7 +13,7 @@ import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
-from tasker_health.domain.deadline import within
+from tasker_health.domain.deadline import end, within
 from tasker_health.domain.errors import DeadlineError
 from tasker_health.domain.events import Changed
 from tasker_health.domain.reasons import Reason
@@ -59,10 +59,7 @@ class Watching:
 
     async def aclose(self) -> None:
         """Stop telling; a look that is under way is ended."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
+        await end(self._tasks)
 
     async def _keep_telling(self, watcher: Watcher) -> None:
         failure: Reason | None = None
