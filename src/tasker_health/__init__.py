@@ -10,17 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tasker_health.domain.alerting import AlertSettings, Incident
     from tasker_health.domain.checks import CheckResult, CheckStatus, HealthCheck
     from tasker_health.domain.coordination import BaseCoordinator, Resources
     from tasker_health.domain.database import DatabaseExpectations, DatabaseFacts, Generation
     from tasker_health.domain.errors import (
         CacheError,
         ConfigurationError,
+        DeliveryError,
         ForbiddenError,
         InvalidCredentialsError,
         SourceError,
         TaskerHealthError,
     )
+    from tasker_health.domain.observing import Observation
     from tasker_health.domain.permissions import ANONYMOUS, Credentials, Permission, Principal
     from tasker_health.domain.readiness import LivenessReport, ReadinessReport
     from tasker_health.domain.reasons import Reason
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANONYMOUS",
     "Activity",
+    "AlertSettings",
     "AuthSettings",
     "BaseCoordinator",
     "CacheError",
@@ -57,14 +61,17 @@ __all__ = [
     "Credentials",
     "DatabaseExpectations",
     "DatabaseFacts",
+    "DeliveryError",
     "Finding",
     "ForbiddenError",
     "Generation",
     "HealthCheck",
     "HealthService",
     "HealthSettings",
+    "Incident",
     "InvalidCredentialsError",
     "LivenessReport",
+    "Observation",
     "PerformanceMetrics",
     "Permission",
     "Principal",
@@ -86,17 +93,20 @@ __all__ = [
 ]
 
 _HOMES = {
+    "domain.alerting": ("AlertSettings", "Incident"),
     "domain.checks": ("CheckResult", "CheckStatus", "HealthCheck"),
     "domain.coordination": ("BaseCoordinator", "Resources"),
     "domain.database": ("DatabaseExpectations", "DatabaseFacts", "Generation"),
     "domain.errors": (
         "CacheError",
         "ConfigurationError",
+        "DeliveryError",
         "ForbiddenError",
         "InvalidCredentialsError",
         "SourceError",
         "TaskerHealthError",
     ),
+    "domain.observing": ("Observation",),
     "domain.permissions": ("ANONYMOUS", "Credentials", "Permission", "Principal"),
     "domain.readiness": ("LivenessReport", "ReadinessReport"),
     "domain.reasons": ("Reason",),

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +17,6 @@ import pytest
 from tasker_health import (
     AuthSettings,
     BaseCoordinator,
-    ConfigurationError,
     Credentials,
     ForbiddenError,
     Generation,
@@ -46,9 +43,6 @@ from tasker_health.testing import (
     user_with_permission,
     user_without_permissions,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.anyio
 
@@ -488,136 +482,3 @@ async def test_troubleshooting_debug_a_coordinator() -> None:
         await PermissionCoordinator(user_without_permissions()).authorize(
             "tasker.health_status", "index"
         )
-
-
-async def test_kubernetes_configuration_probes() -> None:
-    """A kubelet's request gets a plain 200 of a few bytes."""
-    health = InMemoryHealth()
-    for path in (READY, LIVE):
-        response = await get(
-            health,
-            path,
-            **{"user-agent": "kube-probe/1.31", "accept": "*/*", "host": "10.0.0.7:3000"},
-        )
-        assert response.status_code == 200
-        assert len(response.content) < 10 * 1024
-
-
-async def test_load_balancer_configuration_no_cache_keeps_a_probe() -> None:
-    """Whatever proxy stands in between asks every time."""
-    health = InMemoryHealth()
-    for path in (READY, LIVE):
-        response = await get(health, path)
-        assert response.headers["cache-control"] == "no-store"
-        assert "etag" not in response.headers
-
-
-def test_health_configuration_defaults() -> None:
-    """The guide's defaults, from nothing."""
-    health = read_configuration({}).settings.health
-    assert health.status_requires_authentication is False
-    assert health.cache_duration_seconds == 15
-
-
-def test_health_configuration_from_environment_and_file(tmp_path: Path) -> None:
-    """The file is read, and the environment has the last word."""
-    file = tmp_path / "tasker.toml"
-    file.write_text(
-        "[health]\nstatus_requires_authentication = true\ncache_duration_seconds = 30\n"
-    )
-    environment = {
-        "TASKER_HEALTH_CONFIG": str(file),
-        "TASKER_HEALTH_CACHE_DURATION_SECONDS": "5",
-    }
-    health = read_configuration(environment).settings.health
-    assert health.status_requires_authentication is True
-    assert health.cache_duration_seconds == 5
-
-
-def test_health_configuration_bad_values_are_named() -> None:
-    """One line names the option, the value and what is allowed."""
-    with pytest.raises(ConfigurationError) as refused:
-        read_configuration({"TASKER_HEALTH_CACHE_DURATION_SECONDS": "soon"})
-    told = str(refused.value)
-    assert "CACHE_DURATION_SECONDS" in told
-    assert "'soon'" in told
-    assert "seconds" in told
-    assert "\n" not in told
-
-
-def test_performance_tuning_pool() -> None:
-    """What the guide tunes about connections is here to be tuned."""
-    configuration = read_configuration(
-        {
-            "TASKER_HEALTH_POOL_SIZE": "7",
-            "TASKER_HEALTH_CHECKOUT_TIMEOUT_SECONDS": "3",
-            "TASKER_HEALTH_PREPARED_STATEMENTS": "false",
-        }
-    )
-    assert configuration.pool_size == 7
-    assert configuration.checkout_timeout_seconds == 3
-    assert configuration.prepared_statements is False
-
-
-async def test_performance_tuning_redis_cache() -> None:
-    """A Redis URL is all it takes; keys stand under the guide's namespace."""
-    from tasker_health.adapters.redis import open_redis_cache  # noqa: PLC0415  a vendor's module
-
-    url = "redis://127.0.0.1:6379/0"
-    assert read_configuration({"TASKER_HEALTH_CACHE_URL": url}).cache_url == url
-    cache = open_redis_cache(url, key="abc")
-    assert "tasker_health:status:abc" in str(cache._key)
-    await cache.aclose()
-
-
-async def test_rspec_testing_ready() -> None:
-    """Ready: 200, true, and checks present."""
-    response = await InMemoryHealth().get("/tasker/health/ready")
-    assert response.status_code == 200
-    assert response.json()["ready"] is True
-    assert response.json()["checks"]
-
-
-async def test_rspec_testing_live() -> None:
-    """Live: 200 and true."""
-    response = await InMemoryHealth().get("/tasker/health/live")
-    assert response.status_code == 200
-    assert response.json()["alive"] is True
-
-
-async def test_rspec_testing_status_open() -> None:
-    """Status with authorization disabled: 200, with a status and numbers."""
-    response = await InMemoryHealth().get("/tasker/health/status")
-    assert response.status_code == 200
-    assert response.json()["status"]
-    assert response.json()["system_health"]
-
-
-ENABLED = Settings(auth=AuthSettings(authorization_enabled=True))
-
-
-async def test_rspec_testing_requires_permission() -> None:
-    """Status with authorization enabled and nobody known: forbidden."""
-    response = await InMemoryHealth(settings=ENABLED).get("/tasker/health/status")
-    assert response.status_code == 403
-
-
-async def test_rspec_testing_allows_with_permission() -> None:
-    """Status with authorization enabled, for a user who holds the permission: 200."""
-    user = user_with_permission("tasker.health_status:index")
-    health = InMemoryHealth(settings=ENABLED, authenticator=TestAuthenticator(user))
-    response = await health.get("/tasker/health/status", headers=auth_headers(user))
-    assert response.status_code == 200
-
-
-def test_every_promise_has_its_test() -> None:
-    """The list of promises and the tests of this file name the same things."""
-    text = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
-    told = set(re.findall(r"^- (`[^:]*`):", text, re.MULTILINE | re.DOTALL))
-    promised = {name for line in told for name in re.findall(r"`(\w+)`", line)}
-    tested: dict[str, Callable[..., object]] = {
-        name.removeprefix("test_"): value
-        for name, value in globals().items()
-        if name.startswith("test_") and name != "test_every_promise_has_its_test"
-    }
-    assert promised == set(tested)
