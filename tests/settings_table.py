@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from tasker_health.domain.secret import Secret
 from tasker_health.domain.settings import Settings
 from tasker_health.entrypoints.options import CATALOGUE, VARIABLES, Configuration
 
@@ -45,6 +46,8 @@ def _row(setting: Setting) -> str:
 
 
 def _shown(default: object) -> str:
+    if isinstance(default, Secret):
+        return _shown(default.reveal())
     if default in (None, "", frozenset()):
         return ""
     if isinstance(default, bool):

@@ -158,6 +158,8 @@ PLANTED: Final = (
     ("adapters/newcomer", "sqlalchemy", "SQLAlchemy"),
     ("adapters/newcomer", "redis", "redis only"),
     ("simulation/__init__", "redis", "redis only"),
+    ("adapters/redis/cache", "emcache", "emcache only"),
+    ("entrypoints/caches", "emcache", "emcache only"),
     ("simulation/__init__", "litestar", "Litestar only"),
     ("simulation/__init__", "msgspec", "msgspec only"),
     ("entrypoints/http", "sqlalchemy", "SQLAlchemy"),
@@ -171,7 +173,16 @@ PLANTED: Final = (
     ("testing/doubles", "msgspec", "msgspec only"),
     ("__main__", "redis", "redis only"),
     ("adapters/clock", "structlog", "structlog only"),
+    ("adapters/meter", "prometheus_client", "prometheus_client only"),
+    ("formats/documents", "prometheus_client", "prometheus_client only"),
     ("adapters/redis/cache", "uvicorn", "uvicorn only"),
+    ("domain/status", "httpx", "httpx only"),
+    ("adapters/sinks/webhook", "httpx", "httpx only"),
+    ("entrypoints/http", "datadog", "datadog only"),
+    ("adapters/sinks/otlp", "datadog", "datadog only"),
+    ("adapters/sinks/dogstatsd", "opentelemetry.proto", "OpenTelemetry only"),
+    ("formats/snapshot", "google.protobuf", "OpenTelemetry only"),
+    ("adapters/sinks/pagerduty", "tasker_health.adapters.redis", "siblings"),
 )
 """Module, what is planted in it, and the contract that forbids it."""
 

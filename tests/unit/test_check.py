@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasker_health.entrypoints import check
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALLOWED_MODULES = {"tasker_health", "tasker_health.__main__", "tasker_health.entrypoints"}
 
@@ -106,3 +110,26 @@ def test_it_loads_nothing_that_it_does_not_need() -> None:
     assert not loaded & {"asyncio", "click", "json", "http.client", "ssl", "argparse", "attrs"}
     ours = {name for name in loaded if name.startswith("tasker_health")}
     assert ours == ALLOWED_MODULES | {"tasker_health.entrypoints.check"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "prefix"),
+    [
+        ("", None, "/tasker"),
+        ("/ops", '[server]\nprefix = "/file"', "/ops"),
+        ("", '[server]\nprefix = "/file"', "/file"),
+        ("", "[server]", "/tasker"),
+        ("", "server = 1", "/tasker"),
+        ("", "[server]\nprefix = 3", "/tasker"),
+        ("", "no TOML", "/tasker"),
+    ],
+)
+def test_the_prefix_is_the_services_own(
+    tmp_path: Path, variable: str, text: str | None, prefix: str
+) -> None:
+    """The environment, then the file; a file that is not good is not this command's affair."""
+    file = tmp_path / "settings.toml"
+    if text is not None:
+        file.write_text(text)
+    environ = {"TASKER_HEALTH_PREFIX": variable, "TASKER_HEALTH_CONFIG": str(file)}
+    assert check.default_prefix(environ) == prefix

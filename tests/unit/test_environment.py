@@ -73,7 +73,7 @@ def test_the_command_line_wins_over_the_environment() -> None:
     read = read_configuration(
         {"TASKER_HEALTH_DATABASE_URL": "sqlite:///a"}, overrides={"database_url": "sqlite:///b"}
     )
-    assert read.database_url == "sqlite:///b"
+    assert read.database_url.reveal() == "sqlite:///b"
     assert read.origin("database_url").written == "--database-url"
 
 
@@ -101,7 +101,7 @@ def test_an_empty_variable_leaves_the_file_standing(
 ) -> None:
     """What is set to nothing in the environment is read from the file."""
     environ = write('[cache]\ncache_url = "redis://h"\n') | {"TASKER_HEALTH_CACHE_URL": ""}
-    assert read_configuration(environ).cache_url == "redis://h"
+    assert read_configuration(environ).cache_url.reveal() == "redis://h"
 
 
 def test_an_empty_key_of_the_file_is_no_value(write: Callable[[str], dict[str, str]]) -> None:
@@ -272,7 +272,7 @@ def test_secrets_never_print(write: Callable[[str], dict[str, str]]) -> None:
     read = read_configuration(
         {"TASKER_HEALTH_DATABASE_URL": url, "TASKER_HEALTH_CACHE_URL": f"redis://:{SECRET}@h"}
     )
-    assert read.database_url == url
+    assert read.database_url.reveal() == url
     assert SECRET not in repr(read)
     assert SECRET not in refusal(write(f'[cache]\ncache_url = ["{SECRET}"]\n'))
 

@@ -25,7 +25,7 @@ from tasker_health.domain.reasons import ADVICE, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tasker_health.domain.events import Changed
+    from tasker_health.domain.events import Changed, Requested
     from tasker_health.domain.ports import Journal
 
 __all__ = ["StructlogJournal", "redact"]
@@ -140,6 +140,24 @@ class StructlogJournal:
         """Note that something changed. Returns at once and raises nothing."""
         try:
             getattr(self._log, _level(changed))("health_changed", **self._fields(changed))
+        except Exception:  # noqa: BLE001  a line is not worth an answer
+            self._dropped += 1
+
+    def note(self, requested: Requested) -> None:
+        """Note a request, for who debugs. Returns at once and raises nothing."""
+        pool = requested.pool
+        try:
+            self._log.info(
+                "health_requested",
+                remote_address=_one_line(requested.remote_address) or None,
+                path=redact(requested.path, self._secrets),
+                code=requested.code,
+                took_ms=round(requested.took_ms, 1),
+                pool_size=pool.size,
+                pool_checked_out=pool.checked_out,
+                pool_waiting=pool.waiting,
+                cache=requested.cache,
+            )
         except Exception:  # noqa: BLE001  a line is not worth an answer
             self._dropped += 1
 

@@ -15,9 +15,12 @@ import re
 import socket
 import sys
 import threading
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Target", "UsageError", "default_prefix", "main", "target_of"]
 
 _USAGE = (
     "usage: tasker-health check ready|live|status"
@@ -30,7 +33,7 @@ Ask one endpoint of a running service. Exit code 0: a 2xx answer; 1: any other o
 
   --url BASE         scheme, host and port    (default http://127.0.0.1:8000)
   --timeout SECONDS  bound of the whole call  (default 2)
-  --prefix PREFIX    path before /health      (default TASKER_HEALTH_PREFIX, else /tasker)
+  --prefix PREFIX    path before /health      (default: the setting's, else /tasker)
 """
 _BASE = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?", re.ASCII)
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*", re.ASCII)
@@ -39,7 +42,7 @@ _BODY_LIMIT = 65_536
 _LONGEST_SECONDS = 3600.0
 
 
-class _UsageError(Exception):
+class UsageError(Exception):
     """The command was called wrongly; the message says how."""
 
 
@@ -47,7 +50,9 @@ class _AnswerError(Exception):
     """What came back is no HTTP answer."""
 
 
-class _Target(NamedTuple):
+class Target(NamedTuple):
+    """Where one endpoint stands, and how long its answer may take."""
+
     endpoint: str
     secure: bool
     host: str
@@ -69,8 +74,8 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(_HELP)
         return 0
     try:
-        target = _parse(argv, os.environ.get("TASKER_HEALTH_PREFIX") or "/tasker")
-    except _UsageError as error:
+        target = _parse(argv, default_prefix(os.environ))
+    except UsageError as error:
         sys.stderr.write(f"tasker-health: {error}\n")
         return 2
     try:
@@ -81,7 +86,24 @@ def main(argv: list[str]) -> int:
     return code
 
 
-def _parse(argv: list[str], prefix: str) -> _Target:
+def default_prefix(environ: Mapping[str, str]) -> str:
+    """Tell the prefix that a service with these settings has: the variable's, the file's, ours.
+
+    A file that is not good is the service's to complain of.
+    """
+    prefix, file = environ.get("TASKER_HEALTH_PREFIX"), environ.get("TASKER_HEALTH_CONFIG")
+    if not prefix and file:
+        import tomllib  # noqa: PLC0415  only for who has such a file
+
+        try:
+            with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not loaded here
+                prefix = tomllib.load(opened)["server"]["prefix"]
+        except (OSError, ValueError, KeyError, TypeError):
+            prefix = None
+    return prefix if prefix and isinstance(prefix, str) else "/tasker"
+
+
+def _parse(argv: list[str], prefix: str) -> Target:
     options = {"--url": "http://127.0.0.1:8000", "--timeout": "2", "--prefix": prefix}
     endpoints, rest = [], list(argv)
     while rest:
@@ -89,31 +111,36 @@ def _parse(argv: list[str], prefix: str) -> _Target:
         name, given, value = word.partition("=")
         if name in options:
             if not given and not rest:
-                raise _UsageError(f"{name} needs a value; {_USAGE}")
+                raise UsageError(f"{name} needs a value; {_USAGE}")
             options[name] = value if given else rest.pop(0)
         elif word.startswith("-"):
-            raise _UsageError(f"{word!r} is no option; {_USAGE}")
+            raise UsageError(f"{word!r} is no option; {_USAGE}")
         else:
             endpoints.append(word)
     if len(endpoints) != 1 or endpoints[0] not in {"ready", "live", "status"}:
         given = " ".join(map(repr, endpoints)) or "nothing"
-        raise _UsageError(f"check was given {given}: allowed is ready, live or status; {_USAGE}")
-    return _target(endpoints[0], options["--url"], options["--timeout"], options["--prefix"])
+        raise UsageError(f"check was given {given}: allowed is ready, live or status; {_USAGE}")
+    return target_of(endpoints[0], options["--url"], options["--timeout"], options["--prefix"])
 
 
-def _target(endpoint: str, url: str, timeout: str, prefix: str) -> _Target:
+def target_of(endpoint: str, url: str, timeout: str, prefix: str) -> Target:
+    """Read where an endpoint stands.
+
+    Raises:
+        UsageError: one of the texts is not good.
+    """
     base = _BASE.fullmatch(url)
     if base is None or not 0 < int(base[3] or 80) < 65_536:  # noqa: PLR2004  the last port
         # A URL with a user and a password in it is refused here, so it is not repeated.
         given = "" if "@" in url else f" is {url!r}"
-        raise _UsageError(
+        raise UsageError(
             f"--url{given}: allowed is scheme, host and port, as in http://127.0.0.1:8000"
         )
     prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
     if _PREFIX.fullmatch(prefix) is None:
-        raise _UsageError(f"--prefix is {prefix!r}: allowed is a path, as in /tasker")
+        raise UsageError(f"--prefix is {prefix!r}: allowed is a path, as in /tasker")
     secure = base[1] == "https"
-    return _Target(
+    return Target(
         endpoint=endpoint,
         secure=secure,
         host=base[2].strip("[]"),
@@ -129,11 +156,11 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= _LONGEST_SECONDS:
-        raise _UsageError(f"--timeout is {text!r}: allowed is a number of seconds above 0, to 3600")
+        raise UsageError(f"--timeout is {text!r}: allowed is a number of seconds above 0, to 3600")
     return seconds
 
 
-def _within(target: _Target) -> tuple[int, str]:
+def _within(target: Target) -> tuple[int, str]:
     """Ask, and answer in time whatever happens."""
     outcome: list[tuple[int, str]] = []
     thread = threading.Thread(target=lambda: outcome.append(_ask(target)), daemon=True)
@@ -142,11 +169,11 @@ def _within(target: _Target) -> tuple[int, str]:
     return outcome[0] if outcome else (1, _late(target))
 
 
-def _late(target: _Target) -> str:
+def _late(target: Target) -> str:
     return f"no answer within {target.timeout_seconds:g} s"
 
 
-def _ask(target: _Target) -> tuple[int, str]:
+def _ask(target: Target) -> tuple[int, str]:
     try:
         status, body = _exchange(target)
     except _AnswerError as error:
@@ -161,7 +188,7 @@ def _ask(target: _Target) -> tuple[int, str]:
     return int(not 200 <= status < 300), f"{status} {told}".rstrip()  # noqa: PLR2004  2xx
 
 
-def _exchange(target: _Target) -> tuple[int, bytes]:
+def _exchange(target: Target) -> tuple[int, bytes]:
     """Send one GET and read its answer to the end of the connection."""
     host = f"[{target.host}]" if ":" in target.host else target.host
     request = (
@@ -173,7 +200,7 @@ def _exchange(target: _Target) -> tuple[int, bytes]:
         return _read(connection)
 
 
-def _connect(target: _Target) -> socket.socket:
+def _connect(target: Target) -> socket.socket:
     connection = socket.create_connection((target.host, target.port), target.timeout_seconds)
     if not target.secure:
         return connection
