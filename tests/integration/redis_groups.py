@@ -145,11 +145,14 @@ class SentinelGroup:
         """Write the sentinels as a URL does."""
         return ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
 
-    def told_master(self) -> int:
-        """Tell the port of the master that a sentinel tells of."""
-        with Redis(port=self.sentinels[0].port, password=self._passwords[1]) as client:
-            answer: Any = client.sentinel_get_master_addr_by_name(MASTER)
-            return int(answer[1])
+    def told_masters(self) -> set[int]:
+        """Tell the ports of the masters that the sentinels tell of; they agree after a while."""
+        told: set[int] = set()
+        for sentinel in self.sentinels:
+            with Redis(port=sentinel.port, password=self._passwords[1]) as client:
+                answer: Any = client.sentinel_get_master_addr_by_name(MASTER)
+                told.add(int(answer[1]))
+        return told
 
     def close(self) -> None:
         """Stop all."""
