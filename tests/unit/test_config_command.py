@@ -74,6 +74,19 @@ def test_only_what_was_given(
     } < told
 
 
+def test_nothing_given_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says that every setting has its default; as JSON there are simply none."""
+    monkeypatch.delenv("TASKER_HEALTH_DATABASE_URL")
+    assert run(["show", "--changed"], capsys) == (
+        0,
+        "tasker-health: every setting has its default\n",
+        "",
+    )
+    assert run(["show", "--changed", "--json"], capsys) == (0, '{"settings":[]}\n', "")
+
+
 def test_json_has_values_of_their_types(capsys: pytest.CaptureFixture[str]) -> None:
     """Numbers stay numbers, switches switches; what nobody said is null."""
     _, out, _ = run(["show", "--json"], capsys)

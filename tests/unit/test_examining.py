@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 AT = datetime(2025, 6, 18, 15, 30, tzinfo=UTC)
 OK, WARNING, PROBLEM = Grade
 THRESHOLDS = Thresholds()
+COMPLETE = "all tables and columns that we read are there"
 
 
 def the(findings: Iterable[Finding]) -> Finding:
@@ -90,6 +91,13 @@ def test_every_failure_has_a_remedy_in_a_sentence(reason: Reason) -> None:
     assert finding.remedy[-1] in ".?"
 
 
+def test_a_question_needs_no_full_stop() -> None:
+    """The advice is told whole, and a question mark ends it as well."""
+    assert failed(Area.CACHE, Reason.DISK_FULL).remedy == "The server's disk is full."
+    question = "Nothing listens there: is the server running, and on that port?"
+    assert failed(Area.CACHE, Reason.REFUSED).remedy == question
+
+
 @pytest.mark.parametrize(
     ("connect_ms", "round_trip_ms", "grade"),
     [
@@ -106,12 +114,71 @@ def test_the_way_to_the_database(connect_ms: float, round_trip_ms: float, grade:
     assert finding.seen.startswith("P, connected in ")
 
 
+@pytest.mark.parametrize(
+    ("took_ms", "told"), [(0.2, "0.2 ms"), (9.9, "9.9 ms"), (10.0, "10 ms"), (10.4, "10 ms")]
+)
+def test_what_takes_long_is_told_without_a_fraction(took_ms: float, told: str) -> None:
+    """Below ten milliseconds a tenth matters, from there on it does not."""
+    facts = ServerFacts(product="P", connect_ms=1.0, round_trip_ms=took_ms)
+    seen = the(examine_server(facts, THRESHOLDS)).seen
+    assert seen == f"P, connected in 1.0 ms, round trip {told}"
+
+
 def test_a_pooler_that_refuses_our_session_is_told_as_such() -> None:
     """The refusal of pgbouncer, which knows few settings, is not about the database."""
     finding = unreachable(Reason.POOLER, "unsupported startup parameter")
     assert (finding.area, finding.grade) == (Area.POOLER, PROBLEM)
     assert "PREPARED_STATEMENTS=false" in finding.remedy
     assert unreachable(Reason.AUTH, "no").area is Area.DATABASE
+
+
+@pytest.mark.parametrize(
+    ("found", "schema", "versions", "told"),
+    [
+        (
+            Generation.ENGINE,
+            None,
+            ("1", "2"),
+            {
+                "found engine, as TASKER_SCHEMA (auto) allows",
+                f"{COMPLETE}; the 2 of EXPECTED_MIGRATIONS were run",
+            },
+        ),
+        (
+            Generation.CORE,
+            Generation.CORE,
+            (),
+            {
+                "found core, as TASKER_SCHEMA (core) allows",
+                f"{COMPLETE}; versions are not compared, as EXPECTED_MIGRATIONS is not set",
+            },
+        ),
+        (
+            None,
+            None,
+            (),
+            {
+                "found no Tasker, as TASKER_SCHEMA (auto) allows",
+                "pending: no tables to look at",
+            },
+        ),
+    ],
+)
+def test_what_was_found_is_told_beside_what_was_asked_for(
+    found: Generation | None,
+    schema: Generation | None,
+    versions: tuple[str, ...],
+    told: set[str],
+) -> None:
+    """The generation with the setting that allows it, and whether versions were compared."""
+    facts = DatabaseFacts(
+        round_trip_ms=1,
+        found=[found] if found else [],
+        generation=found,
+        migrations=frozenset(versions),
+    )
+    expectations = DatabaseExpectations(tasker_schema=schema, expected_migrations=versions)
+    assert {finding.seen for finding in examine_standing(facts, expectations)} == told
 
 
 def test_what_stands_there_is_judged_as_readiness_judges_it() -> None:
@@ -159,10 +226,11 @@ def test_privileges_want_reading_and_nothing_else() -> None:
     assert the(examine_privileges(RoleFacts(), ())).grade is OK
 
 
-def test_long_lists_are_cut() -> None:
+@pytest.mark.parametrize(("number", "end"), [(10, ", t9"), (11, ", t9 and 1 more")])
+def test_long_lists_are_cut(number: int, end: str) -> None:
     """Ten names, and how many more."""
-    finding = the(examine_privileges(RoleFacts(), [f"t{n}" for n in range(12)]))
-    assert finding.seen.endswith("t9 and 2 more")
+    finding = the(examine_privileges(RoleFacts(), [f"t{n}" for n in range(number)]))
+    assert finding.seen.endswith(end)
 
 
 def state(*, waiting: int = 0) -> PoolState:
@@ -220,9 +288,11 @@ def test_connections_run_out_on_the_server_or_for_our_role(
     assert (f"{mine} of our role's {limit}" in finding.seen) is (limit is not None)
 
 
-def test_sqlite_has_no_connections_to_run_out_of() -> None:
-    """Where nothing is counted nothing is said."""
-    assert not list(examine_connections(Vitals(round_trip_ms=1), RoleFacts(), THRESHOLDS))
+@pytest.mark.parametrize(("taken", "allowed"), [(None, None), (1, None), (None, 1)])
+def test_sqlite_has_no_connections_to_run_out_of(taken: int | None, allowed: int | None) -> None:
+    """Where they are not counted, or have no bound, nothing is said."""
+    vitals = Vitals(round_trip_ms=1, client_connections=taken, connections_allowed=allowed)
+    assert not list(examine_connections(vitals, RoleFacts(), THRESHOLDS))
 
 
 @pytest.mark.parametrize(
@@ -241,6 +311,7 @@ def test_a_pooler_and_prepared_statements(pooled: bool, prepared: bool, grade: G
         (2.0, 0.0, OK),
         (-2.5, 0.0, WARNING),
         (2.5, 1.0, OK),
+        (-30.0, 0.0, WARNING),
         (30.5, 0.0, PROBLEM),
         (-31.0, 2.0, WARNING),
     ],
@@ -252,7 +323,8 @@ def test_a_skew_counts_only_as_far_as_it_is_certain(
     reading = ClockReading(ahead_seconds=ahead, within_seconds=within)
     finding = the(examine_clock("cache", reading))
     assert finding.grade is grade
-    assert f"{'behind' if ahead < 0 else 'ahead of'} ours" in finding.seen
+    side = "behind" if ahead < 0 else "ahead of"
+    assert finding.seen.startswith(f"the cache's clock is {abs(ahead):.3f} s {side} ours")
 
 
 def test_work_is_slow_beyond_200_ms_and_too_slow_beyond_the_limit() -> None:
@@ -263,7 +335,8 @@ def test_work_is_slow_beyond_200_ms_and_too_slow_beyond_the_limit() -> None:
     finding = the(examine_work(slow, THRESHOLDS, 10))
     assert finding.grade is WARNING
     assert finding.seen == "counts 200 ms, activity 201 ms; read from end to end: a, b"
-    assert the(examine_work(slow, THRESHOLDS, 0.4)).grade is PROBLEM
+    assert the(examine_work(slow, THRESHOLDS, 0.401)).grade is WARNING
+    assert the(examine_work(slow, THRESHOLDS, 0.4008)).grade is PROBLEM
 
 
 def test_indexes_are_told_as_they_would_be_made() -> None:
@@ -277,7 +350,7 @@ def test_indexes_are_told_as_they_would_be_made() -> None:
     ("trial", "grade", "seen"),
     [
         (CacheTrial(store="redis", put_ms=1, get_ms=25, came_back=True), OK, "redis: written in"),
-        (CacheTrial(store="redis", put_ms=26, get_ms=1, came_back=True), WARNING, "25 ms allowed"),
+        (CacheTrial(store="redis", put_ms=25.01, came_back=True), WARNING, ", of 25 ms allowed"),
         (CacheTrial(store="redis", put_ms=1, get_ms=1), PROBLEM, "not what was written"),
         (CacheTrial(store="redis", failure=Reason.AUTH), PROBLEM, "auth: redis"),
     ],
@@ -292,10 +365,11 @@ def test_the_cache_gives_back_what_was_written_in_time(
 
 
 def test_what_was_not_found_out_is_nothing() -> None:
-    """Unless told, a clock is known exactly, nobody pools, and no service is there but us."""
+    """Unless told, a clock is exact, nobody pools, no service is there and nothing took time."""
     assert ClockReading(ahead_seconds=1.0).within_seconds == 0
     assert not ServerFacts(product="x", connect_ms=0, round_trip_ms=0).pooled
     assert (RoleFacts().services, RoleFacts().services_busy) == (0, 0)
+    assert (CacheTrial(store="x").put_ms, CacheTrial(store="x").get_ms) == (0, 0)
 
 
 def test_grades_are_ordered() -> None:

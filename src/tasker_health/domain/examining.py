@@ -194,7 +194,7 @@ def examine_clock(whose: str, reading: ClockReading) -> Iterator[Finding]:
     seen = (
         f"the {whose}'s clock is {abs(ahead):.3f} s {'ahead of' if ahead >= 0 else 'behind'} ours"
     )
-    certain = max(0.0, abs(ahead) - within)
+    certain = abs(ahead) - within
     remedy = "Synchronise both machines' clocks (NTP): ages, windows and expiries rest on them."
     if certain > _SKEW_PROBLEM_SECONDS:
         yield _problem(Area.CLOCK, seen, remedy)
@@ -239,13 +239,13 @@ def examine_cache(trial: CacheTrial, timeout_seconds: float) -> Iterator[Finding
         yield failed(Area.CACHE, trial.failure, trial.store)
         return
     seen = f"{trial.store}: written in {_ms(trial.put_ms)}, read back in {_ms(trial.get_ms)}"
-    slowest = max(trial.put_ms, trial.get_ms)
+    slowest, allowed_ms = max(trial.put_ms, trial.get_ms), timeout_seconds * 1000
     if not trial.came_back:
         remedy = "See that it keeps keys for their time and evicts none: what we wrote was gone."
         yield _problem(Area.CACHE, f"{seen}, and it was not what was written", remedy)
-    elif slowest > timeout_seconds * 1000:
+    elif slowest > allowed_ms:
         remedy = "Bring the cache closer, or raise CACHE_TIMEOUT_SECONDS: it is passed over now."
-        yield _warning(Area.CACHE, f"{seen}, of {timeout_seconds * 1000:g} ms allowed", remedy)
+        yield _warning(Area.CACHE, f"{seen}, of {allowed_ms:g} ms allowed", remedy)
     else:
         yield _ok(Area.CACHE, seen)
 

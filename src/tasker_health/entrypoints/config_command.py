@@ -66,6 +66,8 @@ def show(*, everything: bool, as_json: bool) -> int:
         fields = attrs.filters.exclude("changed")
         told = {"settings": [attrs.asdict(row, filter=fields) for row in rows]}
         click.echo(json.dumps(told, separators=(",", ":")))
+    elif not rows:
+        click.echo("tasker-health: every setting has its default")
     else:
         for line in _lines(rows):
             click.echo(line)
@@ -146,7 +148,7 @@ def _value(setting: Setting, value: object) -> object:
 
 def _lines(rows: Sequence[_Shown]) -> list[str]:
     texts = [(f"{VARIABLES}{row.name.upper()}", _text(row.value), row.source) for row in rows]
-    widths = [max((len(text[n]) for text in texts), default=0) for n in range(2)]
+    widths = [max(len(text[n]) for text in texts) for n in range(2)]
     return [
         f"{name:<{widths[0]}} = {value:<{min(widths[1], 40)}}  # {source}"
         for name, value, source in texts

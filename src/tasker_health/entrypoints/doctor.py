@@ -2,7 +2,8 @@
 
 What is asked rests on what was asked before: of a database that does not answer nothing
 else is asked. Nothing of Tasker's is written; the cache is tried under a key apart from the
-live report's, for a few seconds. What the facts mean is ``domain/examining.py``.
+live report's, for a few seconds. What the facts mean is ``domain/examining.py``; who may
+read the status is looked at in ``doctor_access.py``.
 
 Source: guide, *Troubleshooting*.
 """
@@ -17,19 +18,9 @@ import attrs
 
 from tasker_health.adapters.log import redact
 from tasker_health.adapters.sql.diagnosis import SqlExamination
-from tasker_health.domain.access import Access
-from tasker_health.domain.coordination import coordinator_of
 from tasker_health.domain.deadline import within
-from tasker_health.domain.diagnosis import Area, CacheTrial, ClockReading, Diagnosis, Finding, Grade
-from tasker_health.domain.errors import (
-    AccessError,
-    AccessUnavailableError,
-    CacheError,
-    ConfigurationError,
-    DeadlineError,
-    ForbiddenError,
-    SourceError,
-)
+from tasker_health.domain.diagnosis import Area, CacheTrial, ClockReading, Diagnosis, Finding
+from tasker_health.domain.errors import CacheError, DeadlineError, SourceError
 from tasker_health.domain.examining import (
     examine_cache,
     examine_clock,
@@ -44,7 +35,7 @@ from tasker_health.domain.examining import (
     failed,
     unreachable,
 )
-from tasker_health.domain.permissions import STATUS_INDEX, Credentials
+from tasker_health.domain.permissions import STATUS_INDEX
 from tasker_health.domain.reasons import Reason
 from tasker_health.domain.status import (
     Activity,
@@ -55,20 +46,15 @@ from tasker_health.domain.status import (
     Verdict,
     Vitals,
 )
-from tasker_health.entrypoints.authentication import (
-    build_authenticator,
-    knows_nobody,
-    named_coordinator,
-)
+from tasker_health.entrypoints.doctor_access import look_at_access
 from tasker_health.entrypoints.sources import open_sources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-    from tasker_health.domain.coordination import BaseCoordinator
     from tasker_health.domain.database import Generation
     from tasker_health.domain.permissions import Permission
-    from tasker_health.domain.ports import Authenticator, Clock, Coordinator
+    from tasker_health.domain.ports import Clock
     from tasker_health.domain.secret import Secret
     from tasker_health.entrypoints.options import Configuration
     from tasker_health.entrypoints.sources import Sources
@@ -121,7 +107,7 @@ async def diagnose(
             findings=(
                 *await doctor.database(),
                 *await doctor.cache(),
-                *await doctor.access(token, permission),
+                *await look_at_access(configuration, sources, token, permission),
             ),
         )
 
@@ -154,29 +140,6 @@ class Doctor:
         findings = [*examine_cache(trial, health.cache_timeout_seconds)]
         if trial.clock is not None:
             findings += examine_clock("cache", trial.clock)
-        return tuple(findings)
-
-    async def access(
-        self, token: Secret[str] | None, permission: Permission
-    ) -> tuple[Finding, ...]:
-        """Load who tells who asks and who may, and try a token on both."""
-        configuration, clock = self._configuration, self._sources.clock
-        findings: list[Finding] = []
-        authenticator = _loaded(
-            Area.AUTHENTICATOR, lambda: build_authenticator(configuration, clock), findings
-        )
-        coordinator = _loaded(Area.COORDINATOR, lambda: named_coordinator(configuration), findings)
-        if authenticator is not None:
-            findings.append(self._recognising(authenticator))
-        if coordinator is not None:
-            name = (
-                coordinator.__name__
-                if isinstance(coordinator, type)
-                else type(coordinator).__name__
-            )
-            findings.append(_ok(Area.COORDINATOR, f"{name} is loaded"))
-        if token is not None and authenticator is not None and coordinator is not None:
-            findings.append(await self._shown(token, permission, authenticator, coordinator))
         return tuple(findings)
 
     async def _connected(self, examination: SqlExamination, findings: list[Finding]) -> None:
@@ -282,73 +245,11 @@ class Doctor:
         except DeadlineError:
             return attrs.evolve(trial, failure=Reason.TIMEOUT)
 
-    def _recognising(self, authenticator: Authenticator) -> Finding:
-        settings = self._configuration.settings
-        if not knows_nobody(authenticator):
-            return _ok(Area.AUTHENTICATOR, f"{type(authenticator).__name__} is loaded")
-        if not settings.auth.authorization_enabled:
-            return _ok(Area.AUTHENTICATOR, "none is named, and none is asked for")
-        remedy = "Set TOKENS_FILE, JWT_KEY_FILE, JWT_JWKS_FILE or AUTHENTICATOR_CLASS."
-        seen = "authorization is enabled and nobody can be recognised: the status is closed to all"
-        return Finding(area=Area.AUTHENTICATOR, grade=Grade.WARNING, seen=seen, remedy=remedy)
-
-    async def _shown(
-        self,
-        token: Secret[str],
-        permission: Permission,
-        authenticator: Authenticator,
-        coordinator: Coordinator | type[BaseCoordinator],
-    ) -> Finding:
-        """Show the token as a caller would, to both locks whether or not they are turned."""
-        settings = self._configuration.settings
-        access = Access(
-            authenticator,
-            coordinator_of(coordinator),
-            journal=self._sources.journal,
-            settings=attrs.evolve(
-                settings,
-                health=attrs.evolve(settings.health, status_requires_authentication=True),
-                auth=attrs.evolve(settings.auth, authorization_enabled=True),
-            ),
-        )
-        credentials = Credentials(headers={"authorization": f"Bearer {token.reveal()}"})
-        try:
-            await access.require(permission, credentials)
-        except ForbiddenError:
-            remedy = f"Give whoever bears it {permission}, or ask the coordinator why it denies."
-            return _problem(Area.TOKEN, f"the token is good and may not {permission}", remedy)
-        except AccessUnavailableError:
-            remedy = "See the log: the authenticator itself fails or hangs."
-            return _problem(Area.TOKEN, "nobody could tell whose the token is", remedy)
-        except AccessError:
-            remedy = "Make a new token, or see that the authenticator knows who issued this one."
-            return _problem(
-                Area.TOKEN, "the token is not good: unknown, expired or malformed", remedy
-            )
-        return _ok(Area.TOKEN, f"the token is good and may {permission}")
-
 
 def _with_cache_timeout(configuration: Configuration, seconds: float) -> Configuration:
     settings = configuration.settings
     health = attrs.evolve(settings.health, cache_timeout_seconds=seconds)
     return attrs.evolve(configuration, settings=attrs.evolve(settings, health=health))
-
-
-def _loaded(area: Area, load: Callable[[], T], findings: list[Finding]) -> T | None:
-    try:
-        return load()
-    except ConfigurationError as error:
-        remedy = f"Correct {error.setting}: allowed is {error.allowed}."
-        findings.append(_problem(area, "it cannot be had", remedy))
-        return None
-
-
-def _ok(area: Area, seen: str) -> Finding:
-    return Finding(area=area, grade=Grade.OK, seen=seen)
-
-
-def _problem(area: Area, seen: str, remedy: str) -> Finding:
-    return Finding(area=area, grade=Grade.PROBLEM, seen=seen, remedy=remedy)
 
 
 def _sample(at: datetime) -> StatusReport:
