@@ -46,6 +46,14 @@ async def test_every_endpoint_and_method_is_described() -> None:
     }
 
 
+async def test_it_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask for it as often as they like: after the first time it costs nothing."""
+    app = documented(InMemoryHealth().service)
+    first = await described(app)
+    monkeypatch.delattr("tasker_health.entrypoints.litestar.description")
+    assert await described(app) == first
+
+
 async def test_nothing_is_loaded_from_elsewhere() -> None:
     """The description names no other server."""
     document = await described(documented(InMemoryHealth().service))

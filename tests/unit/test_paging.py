@@ -156,6 +156,18 @@ async def test_one_of_a_fleet_tells() -> None:
     assert receiver.told == [TRIGGERED, RESOLVED]
 
 
+async def test_what_is_not_ours_is_not_told() -> None:
+    """Whoever writes into the store cannot have a receiver close what another program opened."""
+    fleet, receiver = Fleet(), Receiver()
+    await fleet.process("one", Receiver()).look(fleet.report(BAD))
+    (ours,) = await fleet.store.load()
+    forged = attrs.evolve(ours, key="checkout/db-down", phase=Phase.RESOLVED, told=frozenset())
+    assert await fleet.store.save("one", (forged,))
+    fleet.clock.advance(LEASE_SECONDS)
+    await fleet.process("two", receiver).look(fleet.report(GOOD))
+    assert receiver.told == []
+
+
 async def test_a_successor_goes_on_where_the_sender_died() -> None:
     """It closes what it never opened, and opens nothing anew; having watched, it is not late."""
     fleet, receiver = Fleet(), Receiver()

@@ -160,7 +160,12 @@ class Paging:
     async def _consult(self) -> bool:
         """Learn what the fleet remembers; gives whether the claim is ours."""
         leads = await self._store.claim(self._holder, self._lease_seconds)
-        self._stored = {incident.rule: incident for incident in await self._store.load()}
+        # A key that is not ours would have receivers close what somebody else opened.
+        self._stored = {
+            incident.rule: incident
+            for incident in await self._store.load()
+            if incident.key == self._keys.get(incident.rule)
+        }
         self._silent_since = None
         for rule, incident in self._stored.items():
             self._incidents[rule] = merged(self._incidents.get(rule), incident)

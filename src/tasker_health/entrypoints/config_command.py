@@ -109,10 +109,11 @@ def hidden(url: str) -> str:
     places = where.split(",")
     if not parts.scheme or "://" not in url or not all(map(_PLACE.fullmatch, places)):
         return _HIDDEN
-    path = parts.path if "@" not in parts.path else _HIDDEN  # a password with a slash in it
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return _HIDDEN  # a password that was not encoded; what looks like a host may be part of it
     names = [field.partition("=")[0] for field in parts.query.split("&") if field]
     query = f"?{'&'.join(f'{name}={_HIDDEN}' for name in names)}" if names else ""
-    return f"{parts.scheme}://{f'{_HIDDEN}@' if who else ''}{where}{path}{query}"
+    return f"{parts.scheme}://{f'{_HIDDEN}@' if who else ''}{where}{parts.path}{query}"
 
 
 def _shown(configuration: Configuration, setting: Setting) -> _Shown:

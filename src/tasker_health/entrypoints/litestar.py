@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
@@ -43,6 +44,7 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec import Parameter as OpenAPIParameter
 from litestar.plugins import InitPlugin
 from litestar.response.base import ASGIResponse
+from litestar.serialization import encode_json
 
 from tasker_health.entrypoints.asgi import HealthApp, request_of, sent_path
 from tasker_health.entrypoints.lifespan import entrance
@@ -147,9 +149,19 @@ def documented(service: Source, prefix: str = "/tasker") -> HealthApp:
     """
     shared = entrance(service, prefix)
 
-    @get(f"{shared.prefix}/openapi.json", include_in_schema=False, sync_to_thread=False)
-    def openapi() -> dict[str, Any]:
-        return description(TaskerHealthPlugin(shared))
+    @get(
+        f"{shared.prefix}/openapi.json",
+        media_type=MediaType.JSON,
+        include_in_schema=False,
+        sync_to_thread=False,
+    )
+    def openapi() -> bytes:
+        return written()
+
+    @cache
+    def written() -> bytes:
+        """Write it once: it takes long, and anybody may ask."""
+        return encode_json(description(TaskerHealthPlugin(shared)))
 
     behind = Litestar(
         [openapi],

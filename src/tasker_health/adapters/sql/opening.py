@@ -8,6 +8,7 @@ server is told to give up before we do. Nothing connects here: the first use doe
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
@@ -145,9 +146,15 @@ def open_database(
     """Make ready to use a database; nothing is connected yet.
 
     Raises:
-        ConfigurationError: the core generation is told of, and the database is SQLite.
+        ConfigurationError: the core generation is told of, and the database is SQLite; or
+            the driver that the URL names is not installed.
     """
     target = options.target
+    if target.driver == "psycopg" and find_spec("psycopg") is None:
+        allowed = (
+            "postgresql://, unless the extra is installed: pip install 'tasker-health[psycopg]'"
+        )
+        raise ConfigurationError("DATABASE_URL", "of scheme 'postgresql+psycopg'", allowed)
     if target.dialect == "sqlite" and expectations.tasker_schema is Generation.CORE:
         raise ConfigurationError(
             "TASKER_SCHEMA", "'core'", "auto or engine where DATABASE_URL is SQLite"
