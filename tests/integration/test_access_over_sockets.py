@@ -128,6 +128,7 @@ def _config(app: Any) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         ws="none",
+        timeout_keep_alive=120,  # a busy machine may let one of many connections wait long
         timeout_graceful_shutdown=2,
     )
 
