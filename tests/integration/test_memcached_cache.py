@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import time
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 import emcache
 import pytest
+from tests.integration import failing_uses
+from tests.integration.failing_uses import until
 from tests.integration.memcached_server import MemcachedServer
 
 from tasker_health.adapters.memcached import MemcachedStatusCache, open_memcached_cache
@@ -120,27 +122,7 @@ class TestContract(StoredStatusCacheContract):
         return stored
 
 
-async def fails(use: Awaitable[object]) -> Reason:
-    """Use the cache, which fails in time, and tell why."""
-    began = time.monotonic()
-    with pytest.raises(CacheError) as raised:
-        await use
-    assert time.monotonic() - began < BOUND_SECONDS + GRACE_SECONDS
-    assert raised.value.__cause__ is not None
-    return raised.value.reason
-
-
-async def until(holds: Callable[[], Awaitable[object]], seconds: float = 2.0) -> None:
-    """Wait until something holds, and no longer than it may take."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if await holds():
-                return
-        except CacheError:
-            pass
-        assert time.monotonic() < deadline, "it does not come to hold in time"
-        await asyncio.sleep(0.01)
+fails = partial(failing_uses.fails, within_seconds=BOUND_SECONDS + GRACE_SECONDS)
 
 
 def descriptors() -> int:

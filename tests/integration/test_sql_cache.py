@@ -7,10 +7,13 @@ import os
 import sqlite3
 import time
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pytest
+from tests.integration import failing_uses
+from tests.integration.failing_uses import until
 from tests.integration.probing import name_of
 
 from tasker_health.adapters.clock import SystemClock
@@ -143,27 +146,7 @@ class TestOnSqlite(_Contract):
         return stored
 
 
-async def fails(use: Awaitable[object]) -> Reason:
-    """Use the cache, which fails in time, and tell why."""
-    began = time.monotonic()
-    with pytest.raises(CacheError) as raised:
-        await use
-    assert time.monotonic() - began < BOUND_SECONDS + GRACE_SECONDS
-    assert raised.value.__cause__ is not None
-    return raised.value.reason
-
-
-async def until(holds: Callable[[], Awaitable[object]], seconds: float = 2.0) -> None:
-    """Wait until something holds, and no longer than it may take."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if await holds():
-                return
-        except CacheError:
-            pass
-        assert time.monotonic() < deadline, "it does not come to hold in time"
-        await asyncio.sleep(0.01)
+fails = partial(failing_uses.fails, within_seconds=BOUND_SECONDS + GRACE_SECONDS)
 
 
 async def test_the_table_is_as_documented(any_postgres: PostgresServer) -> None:
